@@ -1,0 +1,194 @@
+"""What one YAML file says about a run, as frozen pydantic models.
+
+Only shape and range are checked here; `core.yaml_source` turns a file into these models and gives
+every error its line and column. Components never see these objects whole: they take plain
+arguments or the one section they need.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fedmrg_secure.core.types import CHEXPERT_CLASSES
+
+
+class Section(BaseModel):
+    """A section of the file: no unknown keys, no changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Splits(Section):
+    """Shares of a participating centre's patients; they sum to 1."""
+
+    train: float = Field(0.7, gt=0, lt=1)
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Splits:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test must sum to 1, got {total:g}")
+        return self
+
+
+class PhantomData(Section):
+    """The built-in synthetic multi-centre benchmark."""
+
+    source: Literal["phantom"]
+    seed: int = Field(2026, ge=0, description="fixes images, reports and splits")
+    image_size: int = Field(96, ge=32, le=1024, description="side of the square input, pixels")
+    patients_per_centre: int = Field(200, ge=10, description="of each participating centre")
+    patients_per_unseen_centre: int = Field(60, ge=4, description="all of them test patients")
+    splits: Splits = Splits()
+
+
+class ManifestColumns(Section):
+    """Which column of the manifest holds what."""
+
+    id: str = "study_id"
+    patient: str = "patient_id"
+    image: str = "image"
+    report: str = "report"
+    centre: str = "centre"
+    split: str | None = Field(None, description="train/validation/test given by the file itself")
+
+
+class ManifestData(Section):
+    """Image-report pairs listed in a JSONL or CSV file."""
+
+    source: Literal["manifest"]
+    root: Path = Field(description="folder that every image path must stay inside")
+    manifest: str = Field("pairs.jsonl", description="JSONL or CSV file, relative to root")
+    columns: ManifestColumns = ManifestColumns()
+    where: dict[str, list[str]] = Field(
+        default_factory=dict, description="keep rows whose column has one of these values"
+    )
+    participating: list[str] = Field(min_length=1, description="centres that train")
+    unseen: list[str] | Literal["rest", "none"] = "none"
+    seed: int = Field(2026, ge=0, description="fixes the split by patient")
+    splits: Splits = Splits()
+    image_size: int = Field(96, ge=32, le=1024, description="side of the square input, pixels")
+    on_error: Literal["fail", "skip"] = Field(
+        "fail", description="skip: leave a bad row out, counted and listed"
+    )
+
+
+class ModelConfig(Section):
+    """The report generator that is trained."""
+
+    encoder: Literal["builtin"] = "builtin"
+    decoder: str = Field(
+        "builtin", min_length=1, description="builtin, smollm2, a transformers folder or a hub id"
+    )
+    allow_hub: bool = Field(False, description="let a hub id be downloaded (not a local folder)")
+    classes: tuple[str, ...] = Field(CHEXPERT_CLASSES, min_length=1)
+    visual_tokens: int = Field(9, ge=1, le=256, description="length of the visual prefix")
+    max_report_tokens: int = Field(96, ge=8, le=1024)
+    min_report_tokens: int = Field(4, ge=0)
+    beams: int = Field(1, ge=1, le=16, description="1 is greedy")
+
+
+class TrainingConfig(Section):
+    """Local training at a site, the same at every site."""
+
+    rounds: int = Field(8, ge=1)
+    local_steps: int = Field(40, ge=1, description="optimiser steps a round")
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(2e-3, gt=0, description="of everything but LoRA")
+    adapter_learning_rate: float = Field(4e-3, gt=0, description="of the LoRA matrices")
+    weight_decay: float = Field(0.0, ge=0)
+    diagnosis_weight: float = Field(4.0, ge=0, description="lambda_c of docs/method.md")
+    status_mixing: float = Field(
+        0.2, ge=0, le=1, description="share of prompt statuses predicted, not taken from the report"
+    )
+    threads: int = Field(1, ge=1, description="torch threads of one site")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class UpdateConfig(Section):
+    """What leaves a site."""
+
+    factorization: Literal["ffa"] = "ffa"
+    rank: int = Field(8, ge=1, le=256)
+    alpha: float = Field(16.0, gt=0, description="LoRA scaling is alpha / rank")
+    clip_norm: float = Field(10.0, gt=0, description="L2 bound on one site's update")
+    precision_bits: int = Field(
+        22, ge=8, le=30, description="the grid of the fixed-point codec is clip_norm / 2^bits"
+    )
+    weighting: Literal["uniform", "records"] = Field(
+        "uniform", description="records: in proportion to the declared number of training records"
+    )
+
+
+class SecureAggregationConfig(Section):
+    """How updates are encrypted."""
+
+    scheme: Literal["ckks-shared", "insecure-plaintext"] = "ckks-shared"
+    acknowledge_collusion_risk: bool = Field(
+        False, description="ckks-shared: the coordinator together with any one site can decrypt"
+    )
+    acknowledge_plaintext: bool = Field(
+        False, description="insecure-plaintext: the coordinator sees every update"
+    )
+    max_error: float = Field(
+        1e-5,
+        gt=0,
+        description="largest error of a coordinate of the mean, as a share of clip_norm",
+    )
+    rotate_after: int = Field(10, ge=1, description="rounds before a new key is made")
+
+    @model_validator(mode="after")
+    def _acknowledged(self) -> SecureAggregationConfig:
+        if self.scheme == "ckks-shared" and not self.acknowledge_collusion_risk:
+            raise ValueError(
+                "ckks-shared lets the coordinator together with any one site decrypt: "
+                "set acknowledge_collusion_risk: true to accept that"
+            )
+        if self.scheme == "insecure-plaintext" and not self.acknowledge_plaintext:
+            raise ValueError(
+                "insecure-plaintext shows the coordinator every update: "
+                "set acknowledge_plaintext: true to accept that"
+            )
+        return self
+
+
+class FederationConfig(Section):
+    """Who takes part and how long the others wait."""
+
+    sites: list[str] | None = Field(
+        None, min_length=1, description="participating centres that train; all when absent"
+    )
+    min_sites: int = Field(2, ge=1, description="a round with fewer uploads is aborted")
+    host: str = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535, description="0: any free port")
+    site_timeout_s: float = Field(20.0, gt=0, description="silence after which a site is lost")
+    join_deadline_s: float = Field(180.0, gt=0)
+    round_deadline_s: float = Field(3600.0, gt=0)
+
+
+class EvaluationConfig(Section):
+    """How often and on how much the model is judged."""
+
+    every: int = Field(1, ge=1, description="rounds between evaluations; the last is always judged")
+    records_per_centre: int = Field(24, ge=1, description="at most, between rounds")
+    final_records_per_centre: int = Field(200, ge=1, description="at most, at the end")
+    samples_per_centre: int = Field(2, ge=0, description="image-report pairs shown in the report")
+
+
+class RunConfig(Section):
+    """One run: the whole file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    seed: int = Field(0, ge=0, lt=2**31, description="fixes initial weights and training order")
+    data: Annotated[PhantomData | ManifestData, Field(discriminator="source")]
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    update: UpdateConfig = UpdateConfig()
+    secure_aggregation: SecureAggregationConfig
+    federation: FederationConfig = FederationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
