@@ -91,6 +91,9 @@ class ModelConfig(Section):
     max_report_tokens: int = Field(96, ge=8, le=1024)
     min_report_tokens: int = Field(4, ge=0)
     beams: int = Field(1, ge=1, le=16, description="1 is greedy")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the frozen decoder; what is trained is always float32"
+    )
 
 
 class TrainingConfig(Section):
@@ -107,7 +110,7 @@ class TrainingConfig(Section):
         0.2, ge=0, le=1, description="share of prompt statuses predicted, not taken from the report"
     )
     threads: int = Field(1, ge=1, description="torch threads of one site")
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    gradient_clip_norm: float = Field(1.0, gt=0, description="L2 bound on one step's gradient")
 
 
 class UpdateConfig(Section):
