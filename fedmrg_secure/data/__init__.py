@@ -1,0 +1,1 @@
+"""Image-report pairs: where they come from, how they are read, split and labelled."""

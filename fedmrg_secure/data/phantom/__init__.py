@@ -1,0 +1,1 @@
+"""The built-in multi-centre benchmark: synthetic chest phantoms with reports."""

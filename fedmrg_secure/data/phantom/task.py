@@ -1,0 +1,96 @@
+"""The phantom benchmark as a task: centres, patients, studies and splits."""
+
+from __future__ import annotations
+
+from fedmrg_secure.core.config import PhantomData, Splits
+from fedmrg_secure.core.types import party_name
+from fedmrg_secure.data.errors import UnknownCentre
+from fedmrg_secure.data.partition import split_of
+from fedmrg_secure.data.phantom.case import Case, draw_anatomy, draw_findings
+from fedmrg_secure.data.phantom.centres import CENTRES, Centre
+from fedmrg_secure.data.phantom.render import PhantomImage
+from fedmrg_secure.data.phantom.report import write_report
+from fedmrg_secure.data.phantom.seeds import stream
+from fedmrg_secure.data.records import CentreData, Record, Task
+
+
+def describe_phantom() -> Task:
+    """The benchmark's centres; nothing is ever skipped."""
+    names = {party_name(centre.title): centre for centre in CENTRES}
+    return Task(
+        participating=tuple(name for name, centre in names.items() if centre.participating),
+        unseen=tuple(name for name, centre in names.items() if not centre.participating),
+        titles={name: centre.title for name, centre in names.items()},
+        skipped=(),
+    )
+
+
+def load_phantom_centre(config: PhantomData, name: str) -> CentreData:
+    """All records of one hospital; images are rendered when loaded.
+
+    Raises:
+        UnknownCentre: the benchmark has no such hospital.
+    """
+    centre = next((c for c in CENTRES if party_name(c.title) == name), None)
+    if centre is None:
+        known = ", ".join(party_name(c.title) for c in CENTRES)
+        raise UnknownCentre(f"the phantom task has no centre {name!r}", hint=f"it has {known}")
+    count = (
+        config.patients_per_centre if centre.participating else config.patients_per_unseen_centre
+    )
+    splits: dict[str, list[Record]] = {"train": [], "validation": [], "test": []}
+    for number in range(count):
+        records = _studies(config.seed, centre, name, number)
+        split = _split(config, centre, records[0].patient_id)
+        splits[split] += records
+    return CentreData(
+        name=name,
+        title=centre.title,
+        train=tuple(splits["train"]),
+        validation=tuple(splits["validation"]),
+        test=tuple(splits["test"]),
+    )
+
+
+def public_corpus(seed: int, count: int) -> list[str]:
+    """`count` reports of public phantoms in a mixture of all styles, for a base language model.
+
+    The cases come from streams of their own: no private study is among them, whatever the seeds.
+    """
+    texts = []
+    for number in range(count):
+        rng = stream("public", seed, number)
+        centre = CENTRES[int(rng.integers(len(CENTRES)))]
+        case = Case(draw_anatomy(rng), draw_findings(rng, centre.prevalence))
+        texts.append(write_report(case, centre.style, rng).text)
+    return texts
+
+
+def _split(config: PhantomData, centre: Centre, patient_id: str) -> str:
+    if not centre.participating:
+        return "test"
+    splits: Splits = config.splits
+    return split_of(patient_id, config.seed, splits)
+
+
+def _studies(seed: int, centre: Centre, name: str, number: int) -> list[Record]:
+    patient = f"{name}-p{number:04d}"
+    rng = stream("patient", seed, name, number)
+    anatomy = draw_anatomy(rng)
+    studies = 1 + int(rng.random() < 0.25)
+    records = []
+    for study in range(studies):
+        record = f"{patient}-s{study + 1}"
+        case = Case(anatomy, draw_findings(stream("findings", seed, record), centre.prevalence))
+        written = write_report(case, centre.style, stream("report", seed, record))
+        records.append(
+            Record(
+                record_id=record,
+                patient_id=patient,
+                centre=name,
+                report=written.text,
+                labels=written.labels,
+                image=PhantomImage(seed, record, case, centre.look),
+            )
+        )
+    return records
