@@ -145,20 +145,6 @@ class SecureAggregationConfig(Section):
     )
     rotate_after: int = Field(10, ge=1, description="rounds before a new key is made")
 
-    @model_validator(mode="after")
-    def _acknowledged(self) -> SecureAggregationConfig:
-        if self.scheme == "ckks-shared" and not self.acknowledge_collusion_risk:
-            raise ValueError(
-                "ckks-shared lets the coordinator together with any one site decrypt: "
-                "set acknowledge_collusion_risk: true to accept that"
-            )
-        if self.scheme == "insecure-plaintext" and not self.acknowledge_plaintext:
-            raise ValueError(
-                "insecure-plaintext shows the coordinator every update: "
-                "set acknowledge_plaintext: true to accept that"
-            )
-        return self
-
 
 class FederationConfig(Section):
     """Who takes part and how long the others wait."""

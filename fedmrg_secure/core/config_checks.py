@@ -1,0 +1,156 @@
+"""What must hold between values of one configuration, each finding bound to the key to change.
+
+`core.config` checks single sections; here stands what needs two of them. `core.yaml_source` gives
+every finding its line and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+
+from fedmrg_secure.core.config import ManifestData, RunConfig
+from fedmrg_secure.core.config_errors import did_you_mean
+from fedmrg_secure.core.types import CHEXPERT_CLASSES, COORDINATOR, InvalidName, party_name
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not fit.
+
+    Args:
+        path: the key to change, e.g. ``("federation", "sites", 1)``.
+        message: what is wrong, following the dotted path in the sentence.
+        hint: what to do.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
+def check_config(config: RunConfig) -> list[Finding]:
+    """Everything in a well-formed configuration that does not fit together, in the file's order."""
+    return [
+        *_data(config),
+        *_model(config),
+        *_acknowledgements(config),
+        *_federation(config),
+    ]
+
+
+def _data(config: RunConfig) -> Iterator[Finding]:
+    data = config.data
+    if not isinstance(data, ManifestData):
+        return
+    manifest = PurePosixPath(data.manifest)
+    if manifest.is_absolute() or PureWindowsPath(data.manifest).drive or ".." in manifest.parts:
+        yield Finding(
+            ("data", "manifest"), "must stay inside data.root", "give a path relative to data.root"
+        )
+    yield from _names(("data", "participating"), data.participating)
+    if isinstance(data.unseen, str):
+        return
+    yield from _names(("data", "unseen"), data.unseen)
+    training = {_name_or_title(title) for title in data.participating}
+    for index, title in enumerate(data.unseen):
+        if _name_or_title(title) in training:
+            yield Finding(
+                ("data", "unseen", index),
+                f"names {title!r}, which is a participating centre",
+                "a centre that trains cannot show how the model does on unseen ones",
+            )
+
+
+def _model(config: RunConfig) -> Iterator[Finding]:
+    model = config.model
+    if model.min_report_tokens >= model.max_report_tokens:
+        yield Finding(
+            ("model", "min_report_tokens"),
+            f"must be below model.max_report_tokens, which is {model.max_report_tokens}",
+        )
+    for index, name in enumerate(model.classes):
+        if name not in CHEXPERT_CLASSES:
+            yield Finding(
+                ("model", "classes", index),
+                f"names {name!r}, which is not an observation class of CheXpert",
+                did_you_mean(name, CHEXPERT_CLASSES)
+                or f"choose from: {', '.join(CHEXPERT_CLASSES)}",
+            )
+        elif name in model.classes[:index]:
+            yield Finding(("model", "classes", index), f"names {name!r} a second time")
+
+
+def _acknowledgements(config: RunConfig) -> Iterator[Finding]:
+    secure = config.secure_aggregation
+    if secure.scheme == "ckks-shared" and not secure.acknowledge_collusion_risk:
+        yield Finding(
+            ("secure_aggregation", "scheme"),
+            "is ckks-shared, which lets the coordinator together with any one site open every update",
+            "to accept that, set secure_aggregation.acknowledge_collusion_risk: true",
+        )
+    if secure.scheme == "insecure-plaintext" and not secure.acknowledge_plaintext:
+        yield Finding(
+            ("secure_aggregation", "scheme"),
+            "is insecure-plaintext, which shows the coordinator every update",
+            "to accept that, set secure_aggregation.acknowledge_plaintext: true",
+        )
+
+
+def _federation(config: RunConfig) -> Iterator[Finding]:
+    federation = config.federation
+    path = ("federation", "sites")
+    training = list(config.data.participating) if isinstance(config.data, ManifestData) else None
+    sites = federation.sites if federation.sites is not None else training
+    if federation.sites is not None:
+        yield from _names(path, federation.sites)
+        known = {_name_or_title(title) for title in training or ()}
+        for index, site in enumerate(federation.sites):
+            if training is not None and _name_or_title(site) not in known:
+                yield Finding(
+                    (*path, index),
+                    f"names {site!r}, which is not in data.participating",
+                    f"choose from: {', '.join(training)}",
+                )
+    if sites is not None and federation.min_sites > len(sites):
+        yield Finding(
+            ("federation", "min_sites"),
+            f"must be at most the number of sites, {len(sites)}, got {federation.min_sites}",
+        )
+    if config.secure_aggregation.scheme != "insecure-plaintext" and federation.min_sites < 2:
+        yield Finding(
+            ("federation", "min_sites"),
+            "must be at least 2 with encryption: a sum of one update is that update",
+        )
+    if federation.round_deadline_s <= federation.site_timeout_s:
+        yield Finding(
+            ("federation", "round_deadline_s"),
+            f"must be above federation.site_timeout_s, which is {federation.site_timeout_s:g}",
+        )
+
+
+def _names(path: tuple[str | int, ...], titles: Sequence[str]) -> Iterator[Finding]:
+    """Every title gives a party name of its own."""
+    seen: dict[str, str] = {}
+    for index, title in enumerate(titles):
+        try:
+            name = party_name(title)
+        except InvalidName as error:
+            yield Finding((*path, index), f"holds {title!r}, which gives no party name", error.hint)
+            continue
+        if name == COORDINATOR:
+            yield Finding((*path, index), f"holds {title!r}, the coordinator's own name")
+        elif name in seen:
+            other = "a second time" if seen[name] == title else f"beside {seen[name]!r}"
+            yield Finding(
+                (*path, index), f"holds {title!r} {other}", f"both would be the party {name!r}"
+            )
+        seen.setdefault(name, title)
+
+
+def _name_or_title(title: str) -> str:
+    try:
+        return party_name(title)
+    except InvalidName:
+        return title
