@@ -1,0 +1,1 @@
+"""The wire: messages, signed envelopes, the round's state machine, mutual-TLS gRPC transport."""

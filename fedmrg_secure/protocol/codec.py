@@ -1,0 +1,159 @@
+"""Messages to and from their canonical protobuf bytes.
+
+Decoding is total: bytes give a checked message of `protocol.messages` or `InvalidMessage`, nothing
+else. Only the canonical encoding is accepted (fields in ascending order, no default values, none
+unknown, none twice), so that equal messages have equal bytes and nothing unseen is ever signed.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import fields, is_dataclass
+from enum import IntEnum
+from functools import cache
+from typing import Any, Final, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol.errors import InvalidMessage
+from fedmrg_secure.protocol.v1 import messages_pb2
+
+
+class MessageType(IntEnum):
+    """What an envelope holds; the numbers of `transport.proto`."""
+
+    GET_SESSION = 1
+    SESSION_DELIVERY = 2
+    ACCEPT_SESSION = 3
+    RECEIPT = 4
+    GET_STATUS = 5
+    SESSION_STATUS = 6
+    HEARTBEAT = 7
+    PULSE = 8
+    ANNOUNCE = 9
+    PUBLISH_KEY = 10
+    FETCH_KEY = 11
+    KEY_DELIVERY = 12
+    GET_UPLOAD_STATUS = 13
+    UPLOAD_STATUS = 14
+    UPLOAD_MANIFEST = 15
+    GET_AGGREGATE = 16
+    AGGREGATE_INFO = 17
+    DOWNLOAD = 18
+    ACKNOWLEDGE = 19
+
+
+_CLASSES: Final[dict[MessageType, type[m.Message]]] = {
+    MessageType.GET_SESSION: m.GetSession,
+    MessageType.SESSION_DELIVERY: m.SessionDelivery,
+    MessageType.ACCEPT_SESSION: m.AcceptSession,
+    MessageType.RECEIPT: m.Receipt,
+    MessageType.GET_STATUS: m.GetStatus,
+    MessageType.SESSION_STATUS: m.SessionStatus,
+    MessageType.HEARTBEAT: m.Heartbeat,
+    MessageType.PULSE: m.Pulse,
+    MessageType.ANNOUNCE: m.Announce,
+    MessageType.PUBLISH_KEY: m.PublishKey,
+    MessageType.FETCH_KEY: m.FetchKey,
+    MessageType.KEY_DELIVERY: m.KeyDelivery,
+    MessageType.GET_UPLOAD_STATUS: m.GetUploadStatus,
+    MessageType.UPLOAD_STATUS: m.UploadStatus,
+    MessageType.UPLOAD_MANIFEST: m.UploadManifest,
+    MessageType.GET_AGGREGATE: m.GetAggregate,
+    MessageType.AGGREGATE_INFO: m.AggregateInfo,
+    MessageType.DOWNLOAD: m.Download,
+    MessageType.ACKNOWLEDGE: m.Acknowledge,
+}
+_TYPES: Final = {cls: kind for kind, cls in _CLASSES.items()}
+
+T = TypeVar("T")
+
+
+def message_type(message: m.Message) -> MessageType:
+    """The type number of a message."""
+    return _TYPES[type(message)]
+
+
+def encode_message(message: m.Message) -> bytes:
+    """The canonical protobuf encoding of a message."""
+    return canonical_bytes(_to_proto(message))
+
+
+def decode_message(kind: MessageType, data: bytes) -> m.Message:
+    """The message of type `kind` whose canonical encoding `data` is.
+
+    Raises:
+        InvalidMessage: `data` is not canonical, or a field is out of range.
+    """
+    cls = _CLASSES[kind]
+    return _from_proto(cls, parse_canonical(_proto_class(cls)(), data))
+
+
+def canonical_bytes(proto: Any) -> bytes:
+    """The deterministic serialisation of a protobuf message."""
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def parse_canonical(proto: T, data: bytes) -> T:
+    """Parse `data` into `proto` and return it; refuse all but the canonical encoding."""
+    message: Any = proto
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise InvalidMessage("a message is not valid protobuf") from error
+    message.DiscardUnknownFields()
+    if canonical_bytes(message) != data:
+        raise InvalidMessage("a message is not in canonical form, or has unknown fields")
+    return proto
+
+
+def _proto_class(cls: type) -> Any:
+    return getattr(messages_pb2, cls.__name__)
+
+
+def _to_proto(value: Any) -> Any:
+    proto = _proto_class(type(value))()
+    for field in fields(value):
+        item = getattr(value, field.name)
+        if item is None:
+            continue
+        if is_dataclass(item):
+            getattr(proto, field.name).CopyFrom(_to_proto(item))
+        elif isinstance(item, tuple):
+            target = getattr(proto, field.name)
+            target.extend(_to_proto(one) if is_dataclass(one) else one for one in item)
+        else:
+            setattr(proto, field.name, item)
+    return proto
+
+
+def _from_proto(cls: type[T], proto: Any) -> T:
+    values = {
+        name: _field(kind, proto, name, getattr(proto, name))
+        for name, kind in _hints(typing.cast(Any, cls)).items()
+    }
+    return cls(**values)
+
+
+def _field(kind: Any, proto: Any, name: str, value: Any) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        item = arguments[0]
+        return tuple(_from_proto(item, one) if is_dataclass(item) else one for one in value)
+    if origin is types.UnionType:  # a message that may be absent
+        return _from_proto(arguments[0], value) if proto.HasField(name) else None
+    if is_dataclass(kind):
+        return _from_proto(typing.cast(Any, kind), value)
+    if issubclass(kind, IntEnum):
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise InvalidMessage(f"{name} has no meaning for the value {value}") from error
+    return value
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
