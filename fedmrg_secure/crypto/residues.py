@@ -1,0 +1,138 @@
+"""Residues: exact-width packing and addition. NumPy only; the coordinator's whole arithmetic."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import numpy.typing as npt
+
+from fedmrg_secure.core.types import ResidueVector
+from fedmrg_secure.crypto.errors import FrameLengthWrong, ResidueOutOfRange
+
+if sys.byteorder != "little":  # pragma: no cover
+    raise ImportError("fedmrg_secure needs a little-endian machine")
+
+_ADD_PIECE = 1 << 15
+"""Residues added at a time: both operands and the scratch stay in the second-level cache."""
+
+
+def packed_bytes(count: int, bits: int) -> int:
+    """Bytes of `count` residues of `bits` bits each."""
+    return -(-count * bits // 8)
+
+
+def pack(residues: ResidueVector, bits: int) -> bytes:
+    """Residues as a little-endian bit string: residue i in bits [i*bits, (i+1)*bits).
+
+    Args:
+        residues: shape (count,), uint64, each below 2^bits.
+        bits: 1 to 56.
+
+    Returns:
+        `packed_bytes` bytes; unused bits of the last byte are 0.
+    """
+    _check_bits(bits)
+    if bits % 8 == 0:
+        as_bytes = np.ascontiguousarray(residues).view(np.uint8).reshape(-1, 8)
+        return as_bytes[:, : bits // 8].tobytes()
+    groups = _pad_to_groups(residues)  # (groups, 8)
+    packed = np.zeros((len(groups), bits), dtype=np.uint8)
+    for lane in range(8):
+        first, shift, width = _lane(lane, bits)
+        shifted = np.ascontiguousarray(groups[:, lane] << np.uint64(shift))
+        packed[:, first : first + width] |= shifted.view(np.uint8).reshape(-1, 8)[:, :width]
+    return packed.tobytes()[: packed_bytes(residues.size, bits)]
+
+
+def unpack(packed: bytes | memoryview, count: int, bits: int) -> ResidueVector:
+    """The inverse of `pack`.
+
+    Args:
+        packed: exactly ``packed_bytes(count, bits)`` bytes, from anybody.
+        count: number of residues, >= 0.
+        bits: 1 to 56.
+
+    Returns:
+        Shape (count,), uint64, each below 2^bits.
+
+    Raises:
+        FrameLengthWrong: another number of bytes.
+        ResidueOutOfRange: an unused bit of the last byte is set.
+    """
+    _check_bits(bits)
+    if len(packed) != packed_bytes(count, bits):
+        raise FrameLengthWrong(
+            f"{count} residues of {bits} bits take {packed_bytes(count, bits)} bytes, "
+            f"got {len(packed)}"
+        )
+    flat = np.frombuffer(packed, dtype=np.uint8)
+    if bits % 8 == 0:
+        wide = np.zeros((count, 8), dtype=np.uint8)
+        wide[:, : bits // 8] = flat.reshape(count, bits // 8)
+        return wide.view(np.uint64).reshape(count)
+    unused = len(packed) * 8 - count * bits
+    if unused and flat[-1] >> (8 - unused):
+        raise ResidueOutOfRange("bits after the last residue are set")
+    groups = -(-count // 8)
+    padded = np.zeros((groups, bits), dtype=np.uint8)
+    padded.reshape(-1)[: flat.size] = flat
+    mask = np.uint64((1 << bits) - 1)
+    residues = np.empty((groups, 8), dtype=np.uint64)
+    for lane in range(8):
+        first, shift, width = _lane(lane, bits)
+        window = np.zeros((groups, 8), dtype=np.uint8)
+        window[:, :width] = padded[:, first : first + width]
+        residues[:, lane] = (window.view(np.uint64).reshape(groups) >> np.uint64(shift)) & mask
+    return residues.reshape(-1)[:count]
+
+
+def check_residues(residues: ResidueVector, modulus: int) -> None:
+    """Refuse residues at or above the modulus.
+
+    Raises:
+        ResidueOutOfRange: names the first one's place.
+    """
+    if residues.size and int(residues.max()) >= modulus:
+        first = int(np.argmax(residues >= np.uint64(modulus)))
+        raise ResidueOutOfRange(
+            f"residue {first} is {int(residues[first])}, not below the modulus {modulus}"
+        )
+
+
+def add_mod(total: ResidueVector, residues: ResidueVector, modulus: int) -> None:
+    """``total = (total + residues) mod modulus``, in place.
+
+    Args:
+        total: shape (count,), uint64, each below the modulus; changed.
+        residues: the same shape and range.
+        modulus: at most 2^56.
+    """
+    if total.shape != residues.shape:
+        raise ValueError(f"shapes differ: {total.shape} and {residues.shape}")
+    scratch = np.empty(min(_ADD_PIECE, total.size), dtype=np.uint64)
+    for start in range(0, total.size, _ADD_PIECE):
+        piece = total[start : start + _ADD_PIECE]
+        reduced = scratch[: piece.size]
+        np.add(piece, residues[start : start + _ADD_PIECE], out=piece)
+        # Below the modulus the subtraction wraps to a huge number, so the minimum is the residue.
+        np.subtract(piece, np.uint64(modulus), out=reduced)
+        np.minimum(piece, reduced, out=piece)
+
+
+def _check_bits(bits: int) -> None:
+    if not 1 <= bits <= 56:
+        raise ValueError(f"residues have 1 to 56 bits, got {bits}")
+
+
+def _pad_to_groups(residues: ResidueVector) -> npt.NDArray[np.uint64]:
+    groups = -(-residues.size // 8)
+    padded = np.zeros(groups * 8, dtype=np.uint64)
+    padded[: residues.size] = residues
+    return padded.reshape(groups, 8)
+
+
+def _lane(lane: int, bits: int) -> tuple[int, int, int]:
+    """Of residue `lane` of a group of eight: first byte, shift in it, bytes it touches."""
+    first, shift = divmod(lane * bits, 8)
+    return first, shift, -(-(shift + bits) // 8)

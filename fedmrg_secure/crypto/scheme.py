@@ -1,0 +1,120 @@
+"""The interface of every scheme: how integers become residues, and how a sum is opened.
+
+The coordinator only adds residues modulo `SchemeParameters.modulus` (`residues.add_mod`) and
+concatenates openers; it needs nothing of what is below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from fedmrg_secure.core.types import IntVector, ResidueVector
+from fedmrg_secure.crypto.errors import OpeningRefused, ValuesOutOfRange
+from fedmrg_secure.crypto.parameters import SchemeParameters
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedChunk:
+    """One chunk as it goes into a frame.
+
+    Attributes:
+        residues: shape (blocks * block_residues,), uint64, each below the modulus.
+        openers: blocks * opener_bytes bytes, opaque to the coordinator.
+    """
+
+    residues: ResidueVector
+    openers: bytes
+
+
+class Scheme(Protocol):
+    """What a site holds to encrypt its own update and to open the federation's sum."""
+
+    @property
+    def parameters(self) -> SchemeParameters:
+        """The public parameters."""
+        ...
+
+    def encrypt_chunk(self, values: IntVector) -> EncryptedChunk:
+        """Encrypt one chunk.
+
+        Args:
+            values: shape (count,), int64, 1 <= count <= ``parameters.chunk_values``, within
+                ``parameters.max_abs_value`` and, in each block, ``parameters.max_block_norm``.
+
+        Raises:
+            ValuesOutOfRange: beyond those bounds; nothing was encrypted.
+        """
+        ...
+
+    def open_chunk(
+        self, residues: ResidueVector, openers: Sequence[bytes], value_count: int
+    ) -> IntVector:
+        """Open the sum of one chunk of several sites.
+
+        Args:
+            residues: the sum modulo the modulus, shape (blocks * block_residues,), uint64.
+            openers: the openers of each site in the sum, in any order, each once.
+            value_count: values of this chunk, without the padding.
+
+        Returns:
+            The exact integer sum, shape (value_count,), int64.
+
+        Raises:
+            OpeningRefused: wrong key, a changed sum, a missing or foreign opener, values beyond
+                what the sites together may send.
+        """
+        ...
+
+
+def to_blocks(values: IntVector, parameters: SchemeParameters) -> IntVector:
+    """Values padded with zeros to whole blocks, shape (blocks, block_values), bounds checked.
+
+    Raises:
+        ValuesOutOfRange: a coordinate or a block's norm exceeds what the noise budget provides for.
+    """
+    if not 1 <= values.size <= parameters.chunk_values or values.ndim != 1:
+        raise ValueError(f"a chunk has 1 to {parameters.chunk_values} values, got {values.shape}")
+    blocks = np.zeros((-(-values.size // parameters.block_values), parameters.block_values))
+    blocks.reshape(-1)[: values.size] = values
+    largest = int(max(values.max(), -int(values.min())))
+    if largest > parameters.max_abs_value:
+        raise ValuesOutOfRange(
+            f"a coordinate is {largest}, the session's parameters allow {parameters.max_abs_value}",
+            hint="clip the update and use the session's precision_bits",
+        )
+    # Exact: squares of integers up to 2^30 and their sums over a block stay below 2^53 or, where
+    # they do not, are off by less than the slack between norm and squared norm.
+    norms_squared = np.einsum("ij,ij->i", blocks, blocks)
+    if float(norms_squared.max()) > float(parameters.max_block_norm) ** 2:
+        raise ValuesOutOfRange(
+            f"a block has norm {float(norms_squared.max()) ** 0.5:.0f}, the session's parameters "
+            f"allow {parameters.max_block_norm}",
+            hint="clip the update before encoding it",
+        )
+    return blocks.astype(np.int64)
+
+
+def check_sum(total: IntVector, sites: int, parameters: SchemeParameters) -> None:
+    """Refuse a sum that `sites` honest sites cannot have sent.
+
+    Args:
+        total: shape (blocks, block_values), int64, padding included.
+
+    Raises:
+        OpeningRefused: a coordinate or a block's norm exceeds `sites` times one site's bound.
+    """
+    as_float = total.astype(np.float64)
+    largest = float(np.abs(as_float).max())
+    norm = float(np.einsum("ij,ij->i", as_float, as_float).max()) ** 0.5
+    # The norm is computed in float64: allow its rounding.
+    if largest > sites * parameters.max_abs_value or norm > (
+        sites * parameters.max_block_norm * (1 + 2**-40)
+    ):
+        raise OpeningRefused(
+            f"the opened sum exceeds what {sites} sites may send",
+            hint="a site or the coordinator does not follow the protocol; stop the session",
+        )
