@@ -87,13 +87,13 @@ def _acknowledgements(config: RunConfig) -> Iterator[Finding]:
     if secure.scheme == "ckks-shared" and not secure.acknowledge_collusion_risk:
         yield Finding(
             ("secure_aggregation", "scheme"),
-            "is ckks-shared, which lets the coordinator together with any one site open every update",
+            "is ckks-shared: the coordinator together with any one site can open every update",
             "to accept that, set secure_aggregation.acknowledge_collusion_risk: true",
         )
     if secure.scheme == "insecure-plaintext" and not secure.acknowledge_plaintext:
         yield Finding(
             ("secure_aggregation", "scheme"),
-            "is insecure-plaintext, which shows the coordinator every update",
+            "is insecure-plaintext: the coordinator sees every update",
             "to accept that, set secure_aggregation.acknowledge_plaintext: true",
         )
 

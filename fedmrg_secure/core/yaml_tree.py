@@ -86,21 +86,19 @@ class _Reader:
             return self.source
         return f"{self.source}:{mark.line + 1}:{mark.column + 1}"
 
-    def read(self, node: yaml.Node, depth: int = 0, key_at: str | None = None) -> Entry:
+    def read(self, node: yaml.Node, key_at: str | None = None) -> Entry:
         at = self.place(node.start_mark)
         here = key_at or at
-        if depth > MAX_DEPTH:
-            raise YamlSyntax("the text is nested too deeply", location=at)
         if isinstance(node, yaml.MappingNode):
-            return Entry(self._mapping(node, depth), at, here)
+            return Entry(self._mapping(node), at, here)
         if isinstance(node, yaml.SequenceNode):
-            return Entry([self.read(item, depth + 1) for item in node.value], at, here)
+            return Entry([self.read(item) for item in node.value], at, here)
         text = str(node.value)
         if not isinstance(node, yaml.ScalarNode) or node.style is not None:
             return Entry(text, at, here, raw=text)
         return Entry(self._plain_scalar(text, at), at, here, raw=text)
 
-    def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Entry]:
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
         for key_node, value_node in node.value:
             key_at = self.place(key_node.start_mark)
@@ -124,7 +122,7 @@ class _Reader:
                     )
                 )
                 continue
-            entries[key] = self.read(value_node, depth + 1, key_at)
+            entries[key] = self.read(value_node, key_at)
         return entries
 
     def _plain_scalar(self, text: str, at: str) -> Scalar:
@@ -216,8 +214,15 @@ def read_text(
         raise YamlSyntax(
             f"the character U+{int(error.character):04X} has no place in YAML", location=source
         ) from None
-    except RecursionError:
-        raise YamlSyntax("the text is nested too deeply", location=source) from None
+
+
+_OPENING: Final = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING: Final = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 
 def _refused_tokens(text: str, reader: _Reader) -> list[FedmrgError]:
@@ -228,15 +233,17 @@ def _refused_tokens(text: str, reader: _Reader) -> list[FedmrgError]:
         yaml.DirectiveToken: "directives (%NAME) are not read",
     }
     hints = {yaml.AnchorToken: "write the value out", yaml.AliasToken: "write the value out"}
-    return [
-        YamlNotSupported(
-            names[type(token)],
-            hint=hints.get(type(token), "leave it out"),
-            location=reader.place(token.start_mark),
-        )
-        for token in yaml.scan(text, Loader=yaml.SafeLoader)
-        if type(token) in names
-    ]
+    refused: list[FedmrgError] = []
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        kind, place = type(token), reader.place(token.start_mark)
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            raise YamlSyntax("the text is nested too deeply", location=place)
+        if kind in names:
+            hint = hints.get(kind, "leave it out")
+            refused.append(YamlNotSupported(names[kind], hint=hint, location=place))
+    return refused
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, reader: _Reader) -> YamlSyntax:
