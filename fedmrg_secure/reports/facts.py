@@ -1,0 +1,134 @@
+"""Settings and security facts of a run as label-value pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fedmrg_secure.core.config import PhantomData, RunConfig
+from fedmrg_secure.reports.run_folder import Run
+from fedmrg_secure.reports.wording import count_text, plural
+
+_SCHEME_TITLES: Final = {
+    "ckks-shared": "CKKS, one secret key shared by the sites (ckks-shared)",
+    "insecure-plaintext": "none (insecure-plaintext)",
+}
+
+_PARAMETER_TITLES: Final = {
+    "ring_degree": "Ring degree N",
+    "modulus": "Modulus q",
+    "residue_bits": "Bits per residue on the wire",
+    "block_values": "Values per ciphertext",
+    "security_bits": "Security level, bits",
+    "security": "Security level",
+    "digest": "Parameter digest",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a list; `mono` for hashes and numbers that a machine reads."""
+
+    label: str
+    value: str
+    mono: bool = False
+
+
+def settings(config: RunConfig) -> tuple[Fact, ...]:
+    """What was trained, on what, and how."""
+    training, update, model = config.training, config.update, config.model
+    return (
+        Fact("Data", _data(config)),
+        Fact("Split by patient", _splits(config)),
+        Fact("Input", f"{config.data.image_size} × {config.data.image_size} pixels, one channel"),
+        Fact("Encoder, decoder", f"{model.encoder}, {model.decoder}"),
+        Fact(
+            "Update",
+            f"LoRA of rank {update.rank} with frozen, shared A ({update.factorization}); "
+            "encoder, projector, prompts and diagnosis head in full",
+        ),
+        Fact(
+            "Local training",
+            f"{plural(training.local_steps, 'step')} of {plural(training.batch_size, 'record')} "
+            f"in each of {plural(training.rounds, 'round')}",
+        ),
+        Fact("Clip bound", f"L2 norm {update.clip_norm:g} of one site's update"),
+        Fact("Weights", "equal" if update.weighting == "uniform" else "by number of records"),
+        Fact("Fewest sites in a round", str(config.federation.min_sites)),
+        Fact("Seed", str(config.seed)),
+    )
+
+
+def security(run: Run) -> tuple[Fact, ...]:
+    """How updates were protected, as configured and as the run recorded it."""
+    config = run.config
+    update, scheme = config.update, config.secure_aggregation.scheme
+    grid = update.clip_norm / 2**update.precision_bits
+    facts = [Fact("Encryption of updates", _SCHEME_TITLES[scheme])]
+    facts += [
+        Fact(title, run.summary.scheme[key], mono=True)
+        for key, title in _PARAMETER_TITLES.items()
+        if key in run.summary.scheme
+    ]
+    facts.append(
+        Fact(
+            "Precision",
+            f"every value is rounded to a multiple of {grid:.3g} "
+            f"(clip bound / 2^{update.precision_bits})",
+        )
+    )
+    facts.append(Fact("Exactness", _exactness(scheme)))
+    if scheme == "ckks-shared":
+        rotation = config.secure_aggregation.rotate_after
+        facts.append(
+            Fact(
+                "Key",
+                "made by an elected site, sealed to each site (HPKE), replaced after at most "
+                f"{plural(rotation, 'round')}; never at the coordinator",
+            )
+        )
+    facts += [
+        Fact("Transport", "mutual TLS; every message signed (Ed25519)"),
+        Fact("Identities", "throw-away, made for this run on one machine"),
+        Fact(
+            "Differential privacy",
+            "none: the trained model itself may reveal something of single records",
+        ),
+    ]
+    return tuple(facts)
+
+
+def pinned(run: Run) -> tuple[Fact, ...]:
+    """Hashes that every party agreed on before the first round."""
+    wanted = ("hash", "digest", "session")
+    return tuple(
+        Fact(key.replace("_", " "), value, mono=True)
+        for key, value in run.session.items()
+        if any(word in key for word in wanted) and value
+    )
+
+
+def _data(config: RunConfig) -> str:
+    data = config.data
+    if isinstance(data, PhantomData):
+        return (
+            "phantom, the built-in synthetic benchmark: no patient in it "
+            f"(seed {data.seed}, {count_text(data.patients_per_centre)} patients a centre)"
+        )
+    return f"image-report pairs of {data.manifest}, by column “{data.columns.centre}”"
+
+
+def _splits(config: RunConfig) -> str:
+    splits = config.data.splits
+    shares = (splits.train, splits.validation, splits.test)
+    train, validation, test = (f"{share:.0%}" for share in shares)
+    return f"{train} training, {validation} validation, {test} test; unseen centres: all test"
+
+
+def _exactness(scheme: str) -> str:
+    if scheme == "insecure-plaintext":
+        return "sums are added as integers; this is the oracle that encrypted runs are held against"
+    return (
+        "sites encrypt integers, and the opened sum is rounded to the exact integer sum: the model "
+        "equals that of an unencrypted run with the same seeds"
+    )

@@ -1,0 +1,149 @@
+"""From evaluation rows to what the page shows: curves by round, the final table, the headline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fedmrg_secure.reports.plots import Curve
+from fedmrg_secure.reports.run_folder import EvaluationRow
+
+ROLES: Final = ("participating", "unseen")
+
+METRIC_TITLES: Final = {
+    "bleu4": "BLEU-4",
+    "ce_rule_f1_macro": "Clinical F1 (macro)",
+    "ce_rule_f1_micro": "Clinical F1",
+    "rouge_l": "ROUGE-L",
+    "diagnosis_auroc": "Diagnosis AUROC",
+}
+"""Metrics that the page names, in its order of interest; the rest go by their own names."""
+
+HEADLINE: Final = ("bleu4", "ce_rule_f1_micro")
+"""The two metrics that are plotted and stand in the headline: language and clinical content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value of the untrained and of the trained model, in [0, 1]; None where not measured."""
+
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CentreResult:
+    """One centre's row of the final table; `changes` by metric."""
+
+    title: str
+    role: str
+    records: int
+    changes: dict[str, Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Utility:
+    """What a run achieved.
+
+    Attributes:
+        centres: final table, participating centres first.
+        means: role -> metric -> mean over that role's centres, each centre counting once.
+        curves: metric -> lines for the chart, means last.
+        last_round: the round that `after` values come from.
+        records: the number of records behind a point of the curves, smallest and largest centre.
+    """
+
+    centres: tuple[CentreResult, ...]
+    means: dict[str, dict[str, Change]]
+    curves: dict[str, tuple[Curve, ...]]
+    last_round: int
+    records: tuple[int, int]
+
+
+def summarise(rows: Sequence[EvaluationRow]) -> Utility | None:
+    """Order a run's evaluation; None where nothing was evaluated."""
+    if not rows:
+        return None
+    last = max(row.round for row in rows)
+    centres = tuple(_centre(rows, name, last) for role in ROLES for name in _names(rows, role))
+    curves = {metric: _curves(rows, metric) for metric in HEADLINE}
+    counts = [row.records for row in _by_round(rows)]
+    return Utility(
+        centres=centres,
+        means={role: _mean([c for c in centres if c.role == role]) for role in ROLES},
+        curves={metric: lines for metric, lines in curves.items() if lines},
+        last_round=last,
+        records=(min(counts), max(counts)),
+    )
+
+
+def metric_title(name: str) -> str:
+    """A metric's name as the page writes it."""
+    return METRIC_TITLES.get(name, name)
+
+
+def _names(rows: Iterable[EvaluationRow], role: str) -> list[str]:
+    """The centres of a role in the order of their first row."""
+    return list(dict.fromkeys(row.centre for row in rows if row.role == role))
+
+
+def _centre(rows: Sequence[EvaluationRow], name: str, last: int) -> CentreResult:
+    before, after = _judged(rows, name, 0), _judged(rows, name, last)
+    known = after or before or next(row for row in rows if row.centre == name)
+    metrics = {metric for row in (before, after) if row for metric in row.metrics}
+    changes = {
+        metric: Change(
+            before.metrics.get(metric) if before else None,
+            after.metrics.get(metric) if after and last else None,
+        )
+        for metric in metrics
+    }
+    return CentreResult(known.title, known.role, known.records, changes)
+
+
+def _judged(rows: Iterable[EvaluationRow], name: str, number: int) -> EvaluationRow | None:
+    """The evaluation of a centre after a round, on the full set where there is one."""
+    found = [row for row in rows if row.centre == name and row.round == number]
+    return max(found, key=lambda row: row.final, default=None)
+
+
+def _mean(centres: Sequence[CentreResult]) -> dict[str, Change]:
+    metrics = dict.fromkeys(metric for centre in centres for metric in centre.changes)
+    return {
+        metric: Change(
+            _average(c.changes[metric].before for c in centres if metric in c.changes),
+            _average(c.changes[metric].after for c in centres if metric in c.changes),
+        )
+        for metric in metrics
+    }
+
+
+def _average(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _by_round(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
+    """The rows on the smaller set that is the same in every round, or all where there are none."""
+    return [row for row in rows if not row.final] or list(rows)
+
+
+def _curves(rows: Sequence[EvaluationRow], metric: str) -> tuple[Curve, ...]:
+    judged = [row for row in _by_round(rows) if metric in row.metrics]
+    thin, means = [], []
+    for role in ROLES:
+        own = [row for row in judged if row.role == role]
+        for name in _names(own, role):
+            points = sorted((row.round, row.metrics[metric]) for row in own if row.centre == name)
+            title = next(row.title for row in own if row.centre == name)
+            thin.append(Curve(title, role, tuple(points)))
+        numbers = sorted({row.round for row in own})
+        average = [
+            (number, sum(values) / len(values))
+            for number in numbers
+            if (values := [row.metrics[metric] for row in own if row.round == number])
+        ]
+        if average:
+            means.append(Curve(f"{role} centres", role, tuple(average), mean=True))
+    return (*thin, *means)

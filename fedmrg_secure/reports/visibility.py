@@ -1,0 +1,111 @@
+"""Who can see what: the threat model of a run as a table, for the scheme that was in use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+PARTIES: Final = (
+    "The site itself",
+    "Another site",
+    "Coordinator",
+    "Coordinator with any one site",
+    "The network between",
+)
+
+YES: Final = "sees"
+NO: Final = "cannot"
+PART: Final = "in part"
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """One thing and what each of `PARTIES` has of it.
+
+    Attributes:
+        thing: what it is about.
+        cells: a party each: (`sees`|`cannot`|`in part`, a remark).
+        dangerous: whether anybody but the site itself seeing it is what encryption is against.
+    """
+
+    thing: str
+    cells: tuple[tuple[str, str], ...]
+    dangerous: bool = False
+
+
+def visibility(scheme: str, *, weighting: str) -> tuple[Visibility, ...]:
+    """The table for one scheme.
+
+    It says what the protocol gives each party when every party runs on its own computer.
+
+    Args:
+        scheme: ``ckks-shared`` or ``insecure-plaintext``.
+        weighting: ``uniform`` or ``records``.
+    """
+    plain = scheme == "insecure-plaintext"
+    opened: tuple[str, str] = (
+        (YES, "not encrypted") if plain else (NO, "no key, no code to use one")
+    )
+    rows = [
+        _row(
+            "X-rays, reports, local losses of a site",
+            (YES, ""),
+            (NO, ""),
+            (NO, ""),
+            (NO, ""),
+            (NO, ""),
+        ),
+        _row(
+            "One site's update, readable",
+            (YES, ""),
+            (NO, "never receives it" if plain else "holds the key, never receives the ciphertext"),
+            opened,
+            (YES, "" if plain else "ciphertext from one, key from the other"),
+            (NO, "mutual TLS"),
+            dangerous=True,
+        ),
+        _row(
+            "Sum of all updates, the trained model",
+            (YES, ""),
+            (YES, "all of them; less its own, it knows the sum of the others"),
+            opened,
+            (YES, ""),
+            (NO, "mutual TLS"),
+        ),
+    ]
+    if not plain:
+        rows.append(
+            _row(
+                "The decryption key",
+                (YES, ""),
+                (YES, "one key for all sites"),
+                (NO, "passes it on sealed to each site (HPKE)"),
+                (YES, "from the site"),
+                (NO, ""),
+            )
+        )
+    declared = weighting == "records"
+    count = "declared as its weight" if declared else "every site weighs the same"
+    rows += [
+        _row(
+            "How many records a site trains on",
+            (YES, ""),
+            (YES, count) if declared else (NO, count),
+            (YES, count) if declared else (NO, count),
+            (YES, "") if declared else (NO, ""),
+            (NO, ""),
+        ),
+        _row(
+            "Who takes part, when, hashes, sizes",
+            (YES, ""),
+            (YES, ""),
+            (YES, ""),
+            (YES, ""),
+            (PART, "addresses, sizes, times"),
+        ),
+    ]
+    return tuple(rows)
+
+
+def _row(thing: str, *cells: tuple[str, str], dangerous: bool = False) -> Visibility:
+    return Visibility(thing, cells, dangerous)
