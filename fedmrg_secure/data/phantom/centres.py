@@ -1,13 +1,16 @@
-"""The six fictional hospitals of the benchmark and the public corpus's style."""
+"""The six fictional hospitals of the benchmark, and how the public corpus is written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from fedmrg_secure.data.phantom.case import Kind, Prevalence
 from fedmrg_secure.data.phantom.look import Look
 from fedmrg_secure.data.phantom.report import Style
+from fedmrg_secure.data.phantom.vocabulary import GROUPS, USAGES, Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,49 +24,181 @@ class Centre:
     style: Style
 
 
+_CHEST: Final[frozenset[Group]] = frozenset({"heart", "mediastinum", "lungs", "pleura"})
+_ALL: Final[frozenset[Group]] = _CHEST | {"bones"}
+
 CENTRES: Final = (
     Centre(
-        "Harbour View Infirmary",
-        True,
-        Prevalence(0.30, 0.04, {Kind.EFFUSION: 2.0, Kind.CARDIOMEGALY: 2.0, Kind.EDEMA: 1.6}),
-        Look(0.10, 0.98, 1.0, 0.020, 0.004, 0.03, 0.98, 0.0, "L"),
-        Style((("uk", 1.0),), ("heart", "mediastinum", "lungs", "pleura"), False, True),
-    ),
-    Centre(
-        "Cedar Valley Clinic",
-        True,
-        Prevalence(0.40, 0.02, {Kind.PNEUMONIA: 2.0, Kind.NODULE: 1.8, Kind.OPACITY: 1.6}),
-        Look(0.06, 0.90, 1.25, 0.035, 0.002, 0.05, 1.04, 0.0, ""),
-        Style(
-            (("terse", 1.0),), ("lungs", "pleura", "heart", "mediastinum", "bones"), False, False
+        title="Harbour View Infirmary",
+        participating=True,
+        prevalence=Prevalence(
+            normal=0.28,
+            devices=0.04,
+            weights={Kind.EFFUSION: 2.2, Kind.CARDIOMEGALY: 2.0, Kind.EDEMA: 1.8},
+        ),
+        look=Look(
+            dark=0.10,
+            bright=0.98,
+            gamma=1.0,
+            noise=0.018,
+            blur=0.004,
+            tilt=0.03,
+            zoom=0.98,
+            collimation=0.0,
+            marker="L",
+        ),
+        style=Style(
+            usages=(("british", 1.0),),
+            opening="PA chest radiograph.",
+            order=("heart", "mediastinum", "lungs", "pleura", "bones", "devices"),
+            denies=_CHEST,
+            conclusion="Conclusion",
         ),
     ),
     Centre(
-        "Lakeside Medical Center",
-        True,
-        Prevalence(0.28, 0.10, {Kind.PNEUMOTHORAX: 2.0, Kind.FRACTURE: 2.2, Kind.ATELECTASIS: 1.5}),
-        Look(0.14, 1.02, 0.85, 0.015, 0.008, 0.02, 0.94, 0.02, "R"),
-        Style((("us", 1.0),), ("lungs", "pleura", "heart", "mediastinum", "bones"), True, True),
+        title="Cedar Valley Clinic",
+        participating=True,
+        prevalence=Prevalence(
+            normal=0.36,
+            devices=0.02,
+            weights={Kind.PNEUMONIA: 2.2, Kind.NODULE: 1.8, Kind.OPACITY: 1.8},
+        ),
+        look=Look(
+            dark=0.06,
+            bright=0.90,
+            gamma=1.25,
+            noise=0.035,
+            blur=0.002,
+            tilt=0.05,
+            zoom=1.04,
+            collimation=0.0,
+            marker="",
+        ),
+        style=Style(
+            usages=(("terse", 1.0),),
+            opening="Chest PA.",
+            order=("lungs", "pleura", "heart", "mediastinum", "bones", "devices"),
+            denies=_ALL,
+        ),
     ),
     Centre(
-        "Northfield General Hospital",
-        True,
-        Prevalence(0.32, 0.06, {Kind.CONSOLIDATION: 1.8, Kind.MASS: 1.6, Kind.THICKENING: 1.6}),
-        Look(0.08, 0.94, 1.1, 0.028, 0.005, 0.04, 1.0, 0.03, ""),
-        Style((("us", 1.0),), ("heart", "mediastinum", "lungs", "pleura", "bones"), False, False),
+        title="Lakeside Medical Center",
+        participating=True,
+        prevalence=Prevalence(
+            normal=0.26,
+            devices=0.10,
+            weights={Kind.PNEUMOTHORAX: 2.0, Kind.FRACTURE: 2.2, Kind.ATELECTASIS: 1.8},
+        ),
+        look=Look(
+            dark=0.14,
+            bright=1.02,
+            gamma=0.85,
+            noise=0.015,
+            blur=0.008,
+            tilt=0.02,
+            zoom=0.94,
+            collimation=0.02,
+            marker="R",
+        ),
+        style=Style(
+            usages=(("plain", 1.0),),
+            opening="EXAM: Chest radiograph.",
+            order=("devices", "lungs", "pleura", "heart", "mediastinum", "bones"),
+            denies=_ALL,
+            sections=True,
+            conclusion="Impression",
+        ),
     ),
     Centre(
-        "Moorland Royal Hospital",
-        False,
-        Prevalence(0.33, 0.05, {}),
-        Look(0.09, 1.00, 0.95, 0.024, 0.006, 0.04, 0.97, 0.02, "L"),
-        Style((("uk", 1.0),), ("lungs", "pleura", "heart"), True, True),
+        title="Northfield General Hospital",
+        participating=True,
+        prevalence=Prevalence(
+            normal=0.30,
+            devices=0.06,
+            weights={Kind.CONSOLIDATION: 1.8, Kind.MASS: 1.8, Kind.THICKENING: 1.6},
+        ),
+        look=Look(
+            dark=0.08,
+            bright=0.94,
+            gamma=1.1,
+            noise=0.026,
+            blur=0.005,
+            tilt=0.04,
+            zoom=1.0,
+            collimation=0.03,
+            marker="",
+        ),
+        style=Style(
+            usages=(("full", 1.0),),
+            opening="Frontal view of the chest.",
+            order=("heart", "mediastinum", "lungs", "pleura", "bones", "devices"),
+            denies=_ALL,
+        ),
     ),
     Centre(
-        "Sunrise Bay Hospital",
-        False,
-        Prevalence(0.33, 0.05, {}),
-        Look(0.10, 0.93, 1.15, 0.03, 0.003, 0.04, 1.03, 0.0, "R"),
-        Style((("us", 0.7), ("terse", 0.3)), ("lungs", "heart", "pleura", "bones"), False, True),
+        title="Moorland Royal Hospital",
+        participating=False,
+        prevalence=Prevalence(normal=0.31, devices=0.05, weights={Kind.EFFUSION: 1.5}),
+        look=Look(
+            dark=0.09,
+            bright=1.00,
+            gamma=0.95,
+            noise=0.024,
+            blur=0.006,
+            tilt=0.04,
+            zoom=0.97,
+            collimation=0.02,
+            marker="L",
+        ),
+        style=Style(
+            usages=(("british", 0.75), ("full", 0.25)),
+            opening="Chest radiograph.",
+            order=("lungs", "pleura", "heart", "mediastinum", "bones", "devices"),
+            denies=_CHEST,
+            conclusion="Impression",
+            habit=0.6,
+        ),
+    ),
+    Centre(
+        title="Sunrise Bay Hospital",
+        participating=False,
+        prevalence=Prevalence(normal=0.31, devices=0.05, weights={Kind.PNEUMONIA: 1.5}),
+        look=Look(
+            dark=0.10,
+            bright=0.93,
+            gamma=1.15,
+            noise=0.03,
+            blur=0.003,
+            tilt=0.04,
+            zoom=1.03,
+            collimation=0.0,
+            marker="R",
+        ),
+        style=Style(
+            usages=(("plain", 0.7), ("terse", 0.3)),
+            opening="Frontal chest radiograph.",
+            order=("heart", "lungs", "pleura", "mediastinum", "bones", "devices"),
+            denies=_ALL,
+            conclusion="Impression",
+            habit=0.6,
+        ),
     ),
 )
+
+PUBLIC_PREVALENCE: Final = Prevalence(normal=0.2, devices=0.08, weights={})
+
+
+def public_style(rng: np.random.Generator) -> Style:
+    """A style of no hospital: every phrase of the language, in a mixture drawn anew."""
+    styles = [centre.style for centre in CENTRES]
+    order = [*GROUPS]
+    rng.shuffle(order)
+    return Style(
+        usages=tuple((usage, 0.25) for usage in USAGES),
+        opening=styles[int(rng.integers(len(styles)))].opening,
+        order=tuple(order),
+        denies=frozenset(group for group in GROUPS if rng.random() < 0.75),
+        sections=bool(rng.random() < 0.3),
+        conclusion=styles[int(rng.integers(len(styles)))].conclusion,
+        habit=0.5,
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +92,7 @@ def to_segment(film: Film, start: tuple[float, float], end: tuple[float, float])
 def to_path(film: Film, points: list[tuple[float, float]]) -> Field:
     """Distance to a polyline through `points`, >= 0."""
     distance = to_segment(film, points[0], points[1])
-    for start, end in zip(points[1:-1], points[2:], strict=True):
+    for start, end in pairwise(points[1:]):
         np.minimum(distance, to_segment(film, start, end), out=distance)
     return distance
 

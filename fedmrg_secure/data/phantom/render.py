@@ -16,6 +16,7 @@ from fedmrg_secure.data.phantom.anatomy import (
 )
 from fedmrg_secure.data.phantom.case import Case, Kind, Side
 from fedmrg_secure.data.phantom.devices import paint_devices
+from fedmrg_secure.data.phantom.film import Film
 from fedmrg_secure.data.phantom.look import Look, expose, position
 from fedmrg_secure.data.phantom.pathology import paint_findings
 from fedmrg_secure.data.phantom.seeds import stream
@@ -42,12 +43,11 @@ class PhantomImage:
         shape = stream("shape", self.seed, self.record)
         machine = stream("machine", self.seed, self.record)
         film = position(self.look, image_size, machine)
-        paint(film_case := self.case, film, shape)
-        del film_case
+        paint(self.case, film, shape)
         return expose(film, self.look, machine)
 
 
-def paint(case: Case, film, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
+def paint(case: Case, film: Film, rng: np.random.Generator) -> None:
     """Paint a whole patient."""
     anatomy = case.anatomy
     raised: dict[Side, float] = {}

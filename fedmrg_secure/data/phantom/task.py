@@ -7,7 +7,7 @@ from fedmrg_secure.core.types import party_name
 from fedmrg_secure.data.errors import UnknownCentre
 from fedmrg_secure.data.partition import split_of
 from fedmrg_secure.data.phantom.case import Case, draw_anatomy, draw_findings
-from fedmrg_secure.data.phantom.centres import CENTRES, Centre
+from fedmrg_secure.data.phantom.centres import CENTRES, PUBLIC_PREVALENCE, Centre, public_style
 from fedmrg_secure.data.phantom.render import PhantomImage
 from fedmrg_secure.data.phantom.report import write_report
 from fedmrg_secure.data.phantom.seeds import stream
@@ -53,16 +53,15 @@ def load_phantom_centre(config: PhantomData, name: str) -> CentreData:
 
 
 def public_corpus(seed: int, count: int) -> list[str]:
-    """`count` reports of public phantoms in a mixture of all styles, for a base language model.
+    """`count` reports of public phantoms in a mixture of all usages, for a base language model.
 
     The cases come from streams of their own: no private study is among them, whatever the seeds.
     """
     texts = []
     for number in range(count):
         rng = stream("public", seed, number)
-        centre = CENTRES[int(rng.integers(len(CENTRES)))]
-        case = Case(draw_anatomy(rng), draw_findings(rng, centre.prevalence))
-        texts.append(write_report(case, centre.style, rng).text)
+        case = Case(draw_anatomy(rng), draw_findings(rng, PUBLIC_PREVALENCE))
+        texts.append(write_report(case, public_style(rng), rng).text)
     return texts
 
 
