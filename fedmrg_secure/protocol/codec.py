@@ -141,11 +141,11 @@ def _field(kind: Any, proto: Any, name: str, value: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
         item = arguments[0]
-        return tuple(_from_proto(item, one) if is_dataclass(item) else one for one in value)
+        return tuple(_field(item, proto, name, one) for one in value)
     if origin is types.UnionType:  # a message that may be absent
         return _from_proto(arguments[0], value) if proto.HasField(name) else None
     if is_dataclass(kind):
-        return _from_proto(typing.cast(Any, kind), value)
+        return _from_proto(typing.cast(type[Any], kind), value)
     if issubclass(kind, IntEnum):
         try:
             return kind(value)

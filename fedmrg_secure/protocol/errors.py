@@ -141,3 +141,18 @@ class CallCancelled(ProtocolError):
     """The caller closed the client while a call was under way."""
 
     code: ClassVar[str] = "FMRG-5021"
+
+
+class RefusedForCause(ProtocolError):
+    """The coordinator refused with a code outside this registry, such as a frame's (4xxx).
+
+    Args:
+        remote_code: the code as the coordinator sent it, ``FMRG-dddd``.
+        message: the coordinator's sentence.
+    """
+
+    code: ClassVar[str] = "FMRG-5022"
+
+    def __init__(self, remote_code: str, message: str) -> None:
+        super().__init__(f"{remote_code}: {message}")
+        self.remote_code = remote_code

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -38,34 +38,35 @@ STATUS: Final[dict[type[FedmrgError], grpc.StatusCode]] = {
 }
 """Every error that goes over the wire, with its gRPC status: the error registry of `SPEC.md`."""
 
-_CLASSES: Final = {cls.code: cls for cls in STATUS}
+_CLASSES: Final = {cls.code: cls for cls in STATUS if issubclass(cls, e.ProtocolError)}
 _CODE = re.compile(r"FMRG-\d{4}")
 _MAX_MESSAGE: Final = 500
 
 
-def sanitised(error: BaseException) -> FedmrgError:
-    """What a peer may see of `error`: itself if registered, else a bare `CoordinatorFault`."""
-    if isinstance(error, FedmrgError) and type(error) in STATUS:
+def sanitised(error: BaseException, forwarded: tuple[type[FedmrgError], ...]) -> FedmrgError:
+    """What a peer may see of `error`: itself if registered, else a bare `CoordinatorFault`.
+
+    Args:
+        forwarded: further errors about a peer's own input, safe to be shown to it as they are.
+    """
+    if isinstance(error, forwarded) or type(error) in STATUS:
+        assert isinstance(error, FedmrgError)
         return error
     return e.CoordinatorFault(
-        "the coordinator met an error of its own; its operator's log says more"
+        "the coordinator met an error of its own; its operator's output says more"
     )
 
 
 def status_of(error: FedmrgError) -> tuple[grpc.StatusCode, str]:
     """gRPC status and details of a sanitised error."""
-    return STATUS[type(error)], error.message[:_MAX_MESSAGE]
+    return STATUS.get(type(error), grpc.StatusCode.INVALID_ARGUMENT), error.message[:_MAX_MESSAGE]
 
 
-def error_of(
-    details: str | None, metadata: Iterable[tuple[str, str | bytes]] | None
-) -> e.ProtocolError | None:
-    """The registered error that a reply's trailing metadata name, or None where they name none."""
+def error_of(details: str | None, metadata: Iterable[Any] | None) -> e.ProtocolError | None:
+    """The error that a reply's trailing metadata name, or None where they name none."""
     for key, value in metadata or ():
         if key == CODE_KEY and isinstance(value, str) and _CODE.fullmatch(value):
-            cls = _CLASSES.get(value, e.ProtocolError)
             message = "".join(c if c.isprintable() else "?" for c in (details or "")[:_MAX_MESSAGE])
-            error = cls(message)
-            assert isinstance(error, e.ProtocolError)
-            return error
+            cls = _CLASSES.get(value)
+            return cls(message) if cls is not None else e.RefusedForCause(value, message)
     return None

@@ -1,0 +1,157 @@
+"""One mutual-TLS channel to the coordinator, and calls that outlive its restarts.
+
+There is no insecure channel: no flag, no fallback.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import grpc
+
+from fedmrg_secure.protocol.errors import (
+    CallCancelled,
+    CoordinatorFull,
+    CoordinatorUnreachable,
+    NotAuthenticated,
+)
+from fedmrg_secure.protocol.status import error_of
+
+MAX_MESSAGE_BYTES: Final = 8 << 20
+SERVICE: Final = "/fedmrg.v1.Federation/"
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 5.0
+_TRANSIENT: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,  # the server shut down while the call was under way
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,  # a stream reset by a dying server
+    }
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsIdentity:
+    """What one party shows in TLS.
+
+    Args:
+        chain_pem: leaf and issuing certificates, leaf first.
+        key_pem: the leaf's private key, unencrypted PKCS 8.
+        authority_pem: the only trust anchor.
+    """
+
+    chain_pem: bytes = field(repr=False)
+    key_pem: bytes = field(repr=False)
+    authority_pem: bytes = field(repr=False)
+
+
+def open_channel(target: str, server_name: str, tls: TlsIdentity) -> grpc.Channel:
+    """A channel to ``host:port`` that accepts only `server_name`'s certificate of the authority."""
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=tls.authority_pem,
+        private_key=tls.key_pem,
+        certificate_chain=tls.chain_pem,
+    )
+    return grpc.secure_channel(
+        target,
+        credentials,
+        options=[
+            ("grpc.ssl_target_name_override", server_name),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 1_000),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+            ("grpc.enable_retries", 0),  # retried here, where the caller's patience is known
+            ("grpc.use_local_subchannel_pool", 1),  # two identities in one process stay apart
+        ],
+    )
+
+
+class PatientCaller:
+    """Repeats idempotent calls until they succeed, are refused, or the caller's patience ends.
+
+    Args:
+        patience_s: longest time without any success, seconds.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self.patience_s = patience_s
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Make pending and further calls raise `CallCancelled`."""
+        self._closed.set()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
+    def call(self, attempt: Callable[[], T], made_progress: Callable[[], bool] = bool) -> T:
+        """The result of `attempt`, repeated with exponential backoff and jitter.
+
+        Args:
+            attempt: one gRPC call; safe to repeat.
+            made_progress: whether a failed attempt got further than the one before: a stream that
+                moves, however slowly, is not given up.
+
+        Raises:
+            ProtocolError: the coordinator refused; repeated only when it is full.
+            CoordinatorUnreachable: no success and no progress for `patience_s`.
+            CallCancelled: `close` was called.
+        """
+        deadline = time.monotonic() + self.patience_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return attempt()
+            except grpc.RpcError as error:
+                last = self._reason_to_repeat(error)
+            if made_progress():
+                deadline = time.monotonic() + self.patience_s
+                pause_s = _FIRST_PAUSE_S
+            if time.monotonic() >= deadline:
+                if isinstance(last, CoordinatorFull):
+                    raise last
+                raise CoordinatorUnreachable(
+                    f"no answer from the coordinator for {self.patience_s:g} s: {last}",
+                    hint="check that it runs, its address, and the network between",
+                )
+            self._closed.wait(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _reason_to_repeat(self, error: grpc.RpcError) -> Exception:
+        """Why the call may be repeated; raises where it may not."""
+        if self.closed:
+            raise CallCancelled("the client was closed") from error
+        code, details = error.code(), error.details() or ""
+        refusal = error_of(details, error.trailing_metadata())
+        if isinstance(refusal, CoordinatorFull):
+            return refusal
+        if refusal is not None:
+            raise refusal from None
+        if _is_tls_failure(details):
+            raise NotAuthenticated(
+                f"TLS with the coordinator failed: {details[:300]}",
+                hint="are both certificates of one federation, and not expired?",
+            ) from error
+        if code not in _TRANSIENT:
+            raise CoordinatorUnreachable(
+                f"the call failed: {code.name} {details[:300]}",
+            ) from error
+        return CoordinatorUnreachable(f"{code.name} {details[:300]}")
+
+
+def _is_tls_failure(details: str) -> bool:
+    return "CERTIFICATE_VERIFY_FAILED" in details or "Hostname Verification" in details
