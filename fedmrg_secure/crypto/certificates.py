@@ -93,6 +93,18 @@ def load_certificate(encoded: bytes) -> x509.Certificate:
         raise CertificateRefused("these bytes are not a certificate") from None
 
 
+def parse_federation(roster_certificate: x509.Certificate) -> str:
+    """The federation that a roster certificate is for.
+
+    Raises:
+        CertificateRefused: it is no roster's certificate.
+    """
+    match = re.fullmatch(r"spiffe://([a-z0-9-]+)/roster", _only_uri(roster_certificate))
+    if match is None:
+        raise CertificateRefused("the certificate is not for a federation's roster")
+    return match.group(1)
+
+
 @lru_cache(maxsize=1024)
 def read_party_certificate(encoded: bytes) -> CertificateFacts:
     """The facts of a party's TLS certificate, PEM or DER; cached by content.
