@@ -35,6 +35,14 @@ class SentBar:
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark of the log scale at `share` of its length."""
+
+    bytes: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """A phase's part of a site's time; `share` of the longest site's total."""
 
@@ -54,7 +62,7 @@ class SiteTime:
 
 
 def sent_bars(sent: Communication, *, encrypted: bool) -> tuple[SentBar, ...]:
-    """The four ways to send an update, largest first, and the decades for a log scale.
+    """The four ways to send an update, this run's own last; bars on a log scale.
 
     Args:
         sent: the run's own figures.
@@ -81,6 +89,15 @@ def sent_bars(sent: Communication, *, encrypted: bool) -> tuple[SentBar, ...]:
         SentBar(label, note, count, max((math.log10(count) - low) / span, _LOG_FLOOR), own)
         for label, note, count, own in figures
     )
+
+
+def sent_ticks(bars: Sequence[SentBar]) -> tuple[Tick, ...]:
+    """The log scale under `sent_bars`: a tick a power of ten."""
+    if not bars:
+        return ()
+    low, high = decades([bar.bytes for bar in bars])
+    span = max(high - low, 1)
+    return tuple(Tick(10**power, (power - low) / span) for power in range(low, high + 1))
 
 
 def decades(counts: Sequence[int]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -41,8 +41,8 @@ class Fields:
     def __contains__(self, key: str) -> bool:
         return self._value.get(key) is not None
 
-    def keys(self) -> tuple[str, ...]:
-        return tuple(self._value)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._value)
 
     def text(self, key: str, default: str | None = None) -> str:
         value = self._get(key, default)
@@ -80,8 +80,8 @@ class Fields:
         """An object of finite numbers; null and not-finite values are left out; absent: empty."""
         if key not in self:
             return {}
-        content = self.object(key)
-        return {name: content.number(name) for name in content.keys() if name in content}
+        content = self.section(key)
+        return {name: content.number(name) for name in content if name in content}
 
     def names(self, key: str) -> tuple[str, ...]:
         """A list of texts; absent: empty."""
@@ -90,16 +90,16 @@ class Fields:
             raise self._wrong(key, "a list of texts", value)
         return tuple(value)
 
-    def object(self, key: str) -> Fields:
+    def section(self, key: str) -> Fields:
         path = f"{self._path}.{key}" if self._path else key
         return Fields(self._get(key, _MISSING), self._where, path)
 
-    def objects(self, key: str) -> dict[str, Fields]:
+    def sections(self, key: str) -> dict[str, Fields]:
         """An object of objects; absent: empty."""
         if key not in self:
             return {}
-        content = self.object(key)
-        return {name: content.object(name) for name in content.keys()}
+        content = self.section(key)
+        return {name: content.section(name) for name in content}
 
     def is_object(self, key: str) -> bool:
         return isinstance(self._value.get(key), Mapping)
@@ -109,7 +109,7 @@ class Fields:
 
         Lists are left out; absent: empty.
         """
-        return self.object(key).flat() if key in self else {}
+        return self.section(key).flat() if key in self else {}
 
     def flat(self) -> dict[str, str]:
         """As `scalars`, of this object."""

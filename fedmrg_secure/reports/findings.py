@@ -67,8 +67,10 @@ def _pieces(
     for sentence in _SENTENCE.findall(text):
         classes = _positive(sentence, label) - {_NO_FINDING}
         kind = mark if classes & only_here else "agreed" if classes & agreed else ""
-        pieces.append(Piece(sentence, kind))
-    return tuple(pieces)
+        words = sentence.rstrip()
+        pieces.append(Piece(words, kind))
+        pieces.append(Piece(sentence[len(words) :], ""))
+    return tuple(piece for piece in pieces if piece.text)
 
 
 def _positive(text: str, label: Labeler) -> set[str]:

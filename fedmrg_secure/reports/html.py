@@ -95,6 +95,8 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
     sent = run.summary.communication
     achieved = utility.summarise(run.evaluations)
     titles = {row.centre: row.title for row in run.evaluations}
+    encrypted = scheme != "insecure-plaintext"
+    bars = cost.sent_bars(sent, encrypted=encrypted) if sent else ()
     sites = run.summary.sites or tuple(dict.fromkeys(row.site for row in run.rounds))
     sites = sites or tuple(config.federation.sites or ())
     return {
@@ -102,7 +104,7 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
         "run": run,
         "shell_path": shlex.quote(str(run.root)),
         "config": config,
-        "plaintext": scheme == "insecure-plaintext",
+        "plaintext": not encrypted,
         "real_patients": isinstance(config.data, ManifestData),
         "sites": [titles.get(site, title_of(site)) for site in sites],
         "rounds_done": max((row.round for row in run.rounds), default=0),
@@ -112,7 +114,8 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
         "dumbbell": dumbbell,
         "high": _highest(achieved),
         "sent": sent,
-        "sent_bars": cost.sent_bars(sent, encrypted=scheme != "insecure-plaintext") if sent else (),
+        "sent_bars": bars,
+        "sent_ticks": cost.sent_ticks(bars),
         "times": _titled(cost.site_times(run.rounds), titles),
         "phases": cost.PHASES,
         "examples": [_example(sample, titles, label) for sample in run.samples],

@@ -24,7 +24,7 @@ from fedmrg_secure.reports.svg import (
 
 _WIDTH: Final = 520.0
 _HEIGHT: Final = 300.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 112.0, 14.0, 40.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 100.0, 14.0, 40.0
 _LABEL_GAP: Final = 15.0
 
 

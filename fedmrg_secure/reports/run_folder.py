@@ -167,7 +167,8 @@ def read_run(root: Path) -> Run:
             problems.append(f"{place} is left out: {error}")
             return otherwise
 
-    rounds, evaluations = attempt(lambda: _metrics(root / "metrics.jsonl", problems), ((), ()))
+    no_rows: tuple[tuple[RoundRow, ...], tuple[EvaluationRow, ...]] = ((), ())
+    rounds, evaluations = attempt(lambda: _metrics(root / "metrics.jsonl", problems), no_rows)
     empty = _summary(Fields({}, ""))
     return Run(
         root=root,
@@ -204,7 +205,7 @@ def _error(fields: Fields) -> str:
     """Why the run failed: a sentence, or an object with code and message."""
     if not fields.is_object("error"):
         return fields.text("error", "")
-    error = fields.object("error")
+    error = fields.section("error")
     return " ".join(filter(None, (error.text("code", ""), error.text("message", ""))))
 
 
@@ -262,21 +263,21 @@ def title_of(party: str) -> str:
 
 
 def _summary(fields: Fields) -> Summary:
-    seconds = fields.object("seconds") if "seconds" in fields else None
+    seconds = fields.section("seconds") if "seconds" in fields else None
     total = seconds.number("total") if seconds is not None and "total" in seconds else None
     return Summary(
         rounds=fields.integer("rounds", 0),
         sites=fields.names("sites"),
         unseen=fields.names("unseen"),
         communication=(
-            _communication(fields.object("communication")) if "communication" in fields else None
+            _communication(fields.section("communication")) if "communication" in fields else None
         ),
         seconds_total=total,
         peak_memory_mb=fields.number("peak_memory_mb") if "peak_memory_mb" in fields else None,
         scheme=fields.scalars("scheme"),
         logs=tuple(
             LogHead(party, head.integer("size"), head.text("root"))
-            for party, head in fields.objects("log").items()
+            for party, head in fields.sections("log").items()
         ),
     )
 

@@ -145,5 +145,5 @@ def _curves(rows: Sequence[EvaluationRow], metric: str) -> tuple[Curve, ...]:
             if (values := [row.metrics[metric] for row in own if row.round == number])
         ]
         if average:
-            means.append(Curve(f"{role} centres", role, tuple(average), mean=True))
+            means.append(Curve(role, role, tuple(average), mean=True))
     return (*thin, *means)
