@@ -1,0 +1,1 @@
+"""The report generator that is trained: encoder, diagnosis, prompts, adapted decoder."""

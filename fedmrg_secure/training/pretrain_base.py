@@ -1,0 +1,143 @@
+"""Makes the built-in decoder base from public phantom reports: `make base-model`.
+
+A frozen language model must know language before adapters can steer it. The base is a small Llama
+with a byte-level BPE tokenizer, trained on `data.task.public_corpus`: reports of phantoms that no
+centre of the benchmark holds. Weights are stored as float16, which float32 represents exactly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from fedmrg_secure.data.task import public_corpus
+from fedmrg_secure.model.decoder import ReportTokenizer
+from fedmrg_secure.model.pretrained import BEGIN, BUILTIN_FOLDER, END, PAD, builtin_tokenizer
+from fedmrg_secure.training.objectives import language_loss
+
+CORPUS_SEED: Final = 1
+CORPUS_SIZE: Final = 20_000
+VOCABULARY: Final = 1024
+CONTEXT: Final = 2048
+LONGEST_REPORT: Final = 128
+BATCH_SIZE: Final = 32
+PEAK_LEARNING_RATE: Final = 3e-3
+WARMUP_STEPS: Final = 100
+
+
+def train_tokenizer(corpus: Sequence[str], file: Path) -> None:
+    """Train a byte-level BPE tokenizer and write its `tokenizer.json`.
+
+    Any text can be encoded: what was never seen falls back to bytes.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[PAD, BEGIN, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    tokenizer.save(str(file))
+
+
+def base_config(vocabulary: int) -> LlamaConfig:
+    """The built-in base's architecture: about 0.9 million parameters."""
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+
+
+def pretrain(
+    corpus: Sequence[str], tokenizer: ReportTokenizer, vocabulary: int, steps: int
+) -> LlamaForCausalLM:
+    """Train a fresh base on a corpus, one pass after the other."""
+    torch.manual_seed(CORPUS_SEED)
+    model = LlamaForCausalLM(base_config(vocabulary))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=0.01)
+    order = torch.randperm(len(corpus)).tolist()
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = _learning_rate(step, steps)
+        places = [(step * BATCH_SIZE + i) % len(corpus) for i in range(BATCH_SIZE)]
+        loss = _loss(model, tokenizer, [corpus[order[place]] for place in places])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        if step % 100 == 0 or step == steps - 1:
+            print(f"step {step}  loss {loss.item():.3f} nats/token", file=sys.stderr, flush=True)  # noqa: T201
+    return model
+
+
+def save_base(model: LlamaForCausalLM, folder: Path) -> None:
+    """Write config and weights; output and input embeddings are one tensor, stored once."""
+    weights = {
+        name: tensor.half().contiguous()
+        for name, tensor in model.state_dict().items()
+        if name != "lm_head.weight"
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = model.config.to_dict() | {"architectures": ["LlamaForCausalLM"]}
+    for volatile in ("transformers_version", "_name_or_path"):
+        config.pop(volatile, None)
+    (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the base and print the SHA-256 that `model.pretrained` pins."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=BUILTIN_FOLDER)
+    parser.add_argument("--steps", type=int, default=1500)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    corpus = public_corpus(CORPUS_SEED, CORPUS_SIZE)
+    train_tokenizer(corpus, options.out / "tokenizer.json")
+    backend = builtin_tokenizer(options.out / "tokenizer.json")
+    tokenizer = ReportTokenizer(backend, LONGEST_REPORT)
+    save_base(pretrain(corpus, tokenizer, len(backend), options.steps), options.out)
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        digest = hashlib.sha256((options.out / name).read_bytes()).hexdigest()
+        print(f'    "{name}": "{digest}",')  # noqa: T201
+
+
+def _loss(model: LlamaForCausalLM, tokenizer: ReportTokenizer, reports: Sequence[str]) -> Tensor:
+    tokens = tokenizer.encode(reports)
+    logits = model(input_ids=tokens.inputs, use_cache=False).logits
+    return language_loss(logits, tokens.targets, tokens.mask).mean()
+
+
+def _learning_rate(step: int, steps: int) -> float:
+    if step < WARMUP_STEPS:
+        return PEAK_LEARNING_RATE * (step + 1) / WARMUP_STEPS
+    progress = (step - WARMUP_STEPS) / max(1, steps - WARMUP_STEPS)
+    return PEAK_LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+if __name__ == "__main__":
+    main()
