@@ -76,8 +76,8 @@ def message_type(message: m.Message) -> MessageType:
     return _TYPES[type(message)]
 
 
-def encode_message(message: m.Message) -> bytes:
-    """The canonical protobuf encoding of a message."""
+def encode_message(message: Any) -> bytes:
+    """The canonical protobuf encoding of a message, or of a part of one such as a plan."""
     return canonical_bytes(_to_proto(message))
 
 
@@ -87,7 +87,11 @@ def decode_message(kind: MessageType, data: bytes) -> m.Message:
     Raises:
         InvalidMessage: `data` is not canonical, or a field is out of range.
     """
-    cls = _CLASSES[kind]
+    return decode_as(_CLASSES[kind], data)
+
+
+def decode_as(cls: type[T], data: bytes) -> T:
+    """`decode_message` for a class of `protocol.messages` that is known beforehand."""
     return _from_proto(cls, parse_canonical(_proto_class(cls)(), data))
 
 

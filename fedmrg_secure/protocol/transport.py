@@ -7,8 +7,6 @@ answered the first. One client may be used from several threads.
 from __future__ import annotations
 
 import functools
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
@@ -26,6 +24,7 @@ from fedmrg_secure.protocol.errors import (
     WrongSession,
 )
 from fedmrg_secure.protocol.manifest import SessionManifest
+from fedmrg_secure.protocol.sequence import Sequence
 from fedmrg_secure.protocol.v1 import transport_pb2
 
 _CALL_TIMEOUT_S: Final = 30.0
@@ -74,8 +73,7 @@ class CoordinatorClient:
         self._session = session_id or b""
         self._caller = PatientCaller(patience_s)
         self._channel = open_channel(target, server_name, tls)
-        self._lock = threading.Lock()
-        self._sequence = 0
+        self._sequence = Sequence()
         self.bytes_sent = 0
         """message bytes sent so far, envelopes and frames, repetitions included"""
         self.bytes_received = 0
@@ -282,11 +280,12 @@ class CoordinatorClient:
         return self._open_reply(self._caller.call(attempt), envelope, expected)
 
     def _seal(self, message: m.Message, round_number: int, session: bytes) -> Envelope:
-        with self._lock:  # unique, and above all of an earlier process of this site
-            self._sequence = max(self._sequence + 1, time.time_ns())
-            sequence = self._sequence
         return seal_envelope(
-            self._signer, message, session=session, round_number=round_number, sequence=sequence
+            self._signer,
+            message,
+            session=session,
+            round_number=round_number,
+            sequence=self._sequence.next(),
         )
 
     def _open_reply(self, data: bytes, question: Envelope, expected: type[M]) -> M:

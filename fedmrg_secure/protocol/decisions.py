@@ -1,0 +1,145 @@
+"""What the coordinator does next, from what it knows: pure, and total over all states."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from fedmrg_secure.protocol.phases import RoundPhase
+from fedmrg_secure.protocol.state import RoundState
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do until somebody calls or falls silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakePlan:
+    """These sites make the round's cohort, sorted."""
+
+    cohort: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FixIncluded:
+    """These sites' uploads are added, sorted."""
+
+    included: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddUploads:
+    """Add what is not added yet, and publish the sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRound:
+    """All who had to have acknowledged this model."""
+
+    model_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AbortRound:
+    """Give this round up; a new one may succeed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailSession:
+    """Nothing can go on."""
+
+    reason: str
+
+
+Step = Wait | MakePlan | FixIncluded | AddUploads | CloseRound | AbortRound | FailSession
+
+
+def next_step(
+    round_state: RoundState,
+    *,
+    live: Collection[str],
+    min_sites: int,
+    key_ready: bool,
+    overdue: bool,
+) -> Step:
+    """The step that is due in a round that is not over.
+
+    Args:
+        live: sites that have accepted the session and are not silent or revoked.
+        min_sites: fewer uploads are never added, fewer acknowledgements never close a round.
+        key_ready: the cohort's key is published to all of it, or the scheme has none.
+        overdue: the round's deadline has passed.
+    """
+    present = frozenset(live)
+    if round_state.phase is RoundPhase.ANNOUNCING:
+        return _announcing(round_state, present, min_sites, overdue)
+    if round_state.phase is RoundPhase.UPLOADING:
+        return _uploading(round_state, present, min_sites, key_ready, overdue)
+    if round_state.phase is RoundPhase.AGGREGATING:
+        return AddUploads()
+    if round_state.phase is RoundPhase.AGGREGATED:
+        return _aggregated(round_state, present, min_sites, overdue)
+    return Wait()
+
+
+def _announcing(
+    round_state: RoundState, live: frozenset[str], min_sites: int, overdue: bool
+) -> Step:
+    ready = live & round_state.announced.keys()
+    if len(ready) >= min_sites and (ready == live or overdue):
+        return MakePlan(tuple(sorted(ready)))
+    if overdue:
+        return AbortRound(f"{len(ready)} sites announced themselves, {min_sites} are needed")
+    return Wait()
+
+
+def _uploading(
+    round_state: RoundState,
+    live: frozenset[str],
+    min_sites: int,
+    key_ready: bool,
+    overdue: bool,
+) -> Step:
+    done = frozenset(round_state.uploaded)
+    waiting = (live & frozenset(round_state.cohort)) - done
+    assert round_state.plan is not None
+    if not key_ready and round_state.plan.key_maker not in live:
+        return AbortRound(f"{round_state.plan.key_maker} was lost before it published the key")
+    if len(done) >= min_sites and (not waiting or overdue):
+        return FixIncluded(tuple(sorted(done)))
+    if len(done | waiting) < min_sites:
+        return AbortRound(
+            f"{len(done | waiting)} sites of the cohort are left, {min_sites} are needed"
+        )
+    if overdue:
+        return AbortRound(f"{len(done)} sites uploaded in time, {min_sites} are needed")
+    return Wait()
+
+
+def _aggregated(
+    round_state: RoundState, live: frozenset[str], min_sites: int, overdue: bool
+) -> Step:
+    given = round_state.acknowledged
+    if len(set(given.values())) > 1:
+        return FailSession(_disagreement(round_state))
+    waiting = (live & frozenset(round_state.included)) - given.keys()
+    if len(given) >= min_sites and (not waiting or overdue):
+        return CloseRound(next(iter(given.values())))
+    if overdue or len(given.keys() | waiting) < min_sites:
+        return FailSession(
+            f"{len(given)} sites acknowledged round {round_state.number}, {min_sites} are needed"
+        )
+    return Wait()
+
+
+def _disagreement(round_state: RoundState) -> str:
+    groups: dict[bytes, list[str]] = {}
+    for site in sorted(round_state.acknowledged):
+        groups.setdefault(round_state.acknowledged[site], []).append(site)
+    parts = [
+        f"{', '.join(sites)} reached {model.hex()[:12]}" for model, sites in sorted(groups.items())
+    ]
+    return f"sites disagree on the model after round {round_state.number}: {'; '.join(parts)}"

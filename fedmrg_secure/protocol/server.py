@@ -1,0 +1,248 @@
+"""The gRPC server: mutual TLS, an identity and a signature on every call, limits, graceful end.
+
+The coordinator implements `Service` in the protocol's own words and never sees gRPC.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.types import Signer, Verifier
+from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol.channel import MAX_MESSAGE_BYTES, TlsIdentity
+from fedmrg_secure.protocol.envelope import Envelope, open_envelope, seal_envelope
+from fedmrg_secure.protocol.errors import InvalidMessage, NotAuthenticated
+from fedmrg_secure.protocol.sequence import Sequence
+from fedmrg_secure.protocol.service import Call, Service
+from fedmrg_secure.protocol.status import CODE_KEY, sanitised, status_of
+from fedmrg_secure.protocol.streams import IdleWatch
+from fedmrg_secure.protocol.v1 import transport_pb2
+
+SERVICE_NAME: Final = "fedmrg.v1.Federation"
+_STREAMS_PER_CONNECTION: Final = 32
+_IDLE_STREAM_S: Final = 60.0
+
+M = TypeVar("M")
+
+_UNARY: Final[dict[str, type[m.Message]]] = {
+    "AcceptSession": m.AcceptSession,
+    "GetStatus": m.GetStatus,
+    "Heartbeat": m.Heartbeat,
+    "Announce": m.Announce,
+    "PublishKey": m.PublishKey,
+    "FetchKey": m.FetchKey,
+    "GetUploadStatus": m.GetUploadStatus,
+    "GetAggregate": m.GetAggregate,
+    "Acknowledge": m.Acknowledge,
+}
+
+
+class PortBusy(FedmrgError):
+    """The address to serve on is taken or does not exist."""
+
+    code: ClassVar[str] = "FMRG-8501"
+
+
+class Server:
+    """A service on one port.
+
+    Args:
+        service: what answers.
+        signer: signs every reply as the coordinator.
+        verifier: the roster.
+        tls: the coordinator's certificate and key, and the only authority of clients.
+        host, port: where to listen; port 0 takes a free one.
+        forwarded: further error classes that a caller may see as they are.
+        workers: calls that run at a time.
+
+    Raises:
+        PortBusy: another program listens there, or the host is not this machine's.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        signer: Signer,
+        verifier: Verifier,
+        tls: TlsIdentity,
+        host: str,
+        port: int,
+        forwarded: tuple[type[FedmrgError], ...] = (),
+        workers: int = 16,
+        idle_stream_s: float = _IDLE_STREAM_S,
+    ) -> None:
+        self._service = service
+        self._signer = signer
+        self._verifier = verifier
+        self._forwarded = forwarded
+        self._sequence = Sequence()
+        self._watch = IdleWatch(idle_stream_s)
+        self._server = grpc.server(
+            ThreadPoolExecutor(workers, thread_name_prefix="fedmrg-call"),
+            maximum_concurrent_rpcs=4 * workers,
+            options=[
+                ("grpc.so_reuseport", 0),  # a busy port is an error, not a shared one
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_metadata_size", 16_384),
+                ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.server_handshake_timeout_ms", 20_000),
+            ],
+        )
+        self._server.add_generic_rpc_handlers((self._handlers(),))
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        credentials = grpc.ssl_server_credentials(
+            [(tls.key_pem, tls.chain_pem)],
+            root_certificates=tls.authority_pem,
+            require_client_auth=True,
+        )
+        self.port = _bind(self._server, host, port, credentials)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._server.start()
+        for name in ("", SERVICE_NAME):
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, grace_s: float) -> None:
+        """Take no new calls, let running ones finish for `grace_s`, then end."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(grace_s).wait()
+        self._watch.close()
+
+    def _handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
+        handlers: dict[str, Any] = {
+            name: grpc.unary_unary_rpc_method_handler(self._unary(expected))
+            for name, expected in _UNARY.items()
+        }
+        handlers["GetSession"] = grpc.unary_unary_rpc_method_handler(
+            self._unary(m.GetSession, in_session=False)
+        )
+        handlers["Upload"] = grpc.stream_unary_rpc_method_handler(
+            self._upload, request_deserializer=transport_pb2.UploadPart.FromString
+        )
+        handlers["Download"] = grpc.unary_stream_rpc_method_handler(
+            self._download, response_serializer=transport_pb2.Chunk.SerializeToString
+        )
+        return grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
+
+    def _unary(
+        self, expected: type[m.Message], *, in_session: bool = True
+    ) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+        def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
+            try:
+                call, message = self._open(data, context, expected, in_session=in_session)
+                return self._seal(self._service.answer(call, message), call.envelope)
+            except Exception as error:
+                self._refuse(context, error)
+
+        return handle
+
+    def _upload(
+        self, parts: Iterator[transport_pb2.UploadPart], context: grpc.ServicerContext
+    ) -> bytes:
+        try:
+            with self._watch.watched(context) as alive:
+                first = next(parts, None)
+                if first is None or not first.HasField("manifest"):
+                    raise InvalidMessage("an upload begins with its signed manifest")
+                call, manifest = self._open(
+                    first.manifest.SerializeToString(), context, m.UploadManifest
+                )
+                upload = self._service.begin_upload(call, manifest)
+                for part in parts:
+                    alive()
+                    if not part.HasField("chunk"):
+                        raise InvalidMessage("a second manifest came in one upload")
+                    self._identity(context)
+                    upload.store(part.chunk.index, part.chunk.frame)
+                upload.finish()
+                return self._seal(m.Receipt(), call.envelope)
+        except Exception as error:
+            self._refuse(context, error)
+
+    def _download(
+        self, data: bytes, context: grpc.ServicerContext
+    ) -> Iterator[transport_pb2.Chunk]:
+        try:
+            with self._watch.watched(context) as alive:
+                call, request = self._open(data, context, m.Download)
+                for index, frame in self._service.frames(call, request):
+                    alive()
+                    self._identity(context)
+                    yield transport_pb2.Chunk(index=index, frame=frame)
+        except Exception as error:
+            self._refuse(context, error)
+
+    def _open(
+        self,
+        data: bytes,
+        context: grpc.ServicerContext,
+        expected: type[M],
+        *,
+        in_session: bool = True,
+    ) -> tuple[Call, M]:
+        site = self._identity(context)
+        envelope = Envelope.from_bytes(data)
+        message = open_envelope(
+            envelope,
+            self._verifier,
+            expected,
+            session=self._service.session_id if in_session else b"",
+            sender=site,
+        )
+        return Call(site, envelope), message
+
+    def _identity(self, context: grpc.ServicerContext) -> str:
+        authenticated: Mapping[str, Any] = context.auth_context()
+        certificates = authenticated.get("x509_pem_cert")
+        if not certificates:
+            raise NotAuthenticated("there is no client certificate")
+        return self._service.authenticate(certificates[0])
+
+    def _seal(self, reply: m.Message, question: Envelope) -> bytes:
+        return seal_envelope(
+            self._signer,
+            reply,
+            session=question.session,
+            round_number=question.round,
+            sequence=self._sequence.next(),
+            reply_to=question.digest,
+        ).to_bytes()
+
+    def _refuse(self, context: grpc.ServicerContext, error: Exception) -> NoReturn:
+        if not context.is_active() and not isinstance(error, FedmrgError):
+            context.abort(grpc.StatusCode.CANCELLED, "")  # the caller is gone; nobody reads this
+        shown = sanitised(error, self._forwarded)
+        if shown is not error:
+            traceback.print_exception(error, file=sys.stderr)
+        context.set_trailing_metadata(((CODE_KEY, shown.code),))
+        context.abort(*status_of(shown))
+        raise AssertionError("abort always raises")
+
+
+def _bind(server: grpc.Server, host: str, port: int, credentials: grpc.ServerCredentials) -> int:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        bound = server.add_secure_port(address, credentials)
+    except RuntimeError:
+        bound = 0
+    if bound == 0:
+        raise PortBusy(
+            f"cannot listen on {address}: the port is in use or the host is not this machine's",
+            hint="choose another port, or 0 for any free one",
+        )
+    return bound
