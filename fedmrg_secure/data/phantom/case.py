@@ -111,7 +111,8 @@ class Prevalence:
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     """One patient's build."""
     numbers = np.clip(rng.standard_normal(5), -2, 2)
-    return Anatomy(*map(float, numbers), vessels=int(rng.integers(2**31)))
+    width, height, heart, domes, ribs = map(float, numbers)
+    return Anatomy(width, height, heart, domes, ribs, vessels=int(rng.integers(2**31)))
 
 
 def draw_findings(rng: np.random.Generator, prevalence: Prevalence) -> tuple[Finding, ...]:

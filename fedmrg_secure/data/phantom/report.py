@@ -122,7 +122,7 @@ def _fill(sentence: str, finding: Finding, usage: Usage, link: str = "") -> str:
         grade=GRADES[usage == "british"][finding.grade],
         gradely=GRADELY[finding.grade],
         side="bilateral" if finding.side == "both" else finding.side,
-        zone=finding.zone,
+        zone="mid" if finding.zone == "middle" else finding.zone,
         link=link,
     )
 
