@@ -1,0 +1,75 @@
+"""How close the words are: BLEU-1 to 4 and ROUGE-L.
+
+Both work on the same tokens (`tokenize`): lower-case words, numbers and single punctuation marks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from sacrebleu.metrics import BLEU
+
+_TOKEN: Final = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*|[^\sa-z0-9]")
+
+
+def tokenize(text: str) -> list[str]:
+    """Lower-case tokens: ``"No X-ray; 3.5 cm"`` gives ``no x-ray ; 3 . 5 cm``."""
+    return _TOKEN.findall(text.lower())
+
+
+def bleu_scores(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
+    """Corpus BLEU-1 to 4 with one reference each (Papineni et al. 2002), by sacrebleu.
+
+    Args:
+        references, hypotheses: texts in the same order, at least one.
+
+    Returns:
+        ``bleu1`` to ``bleu4``, each in [0, 1]: uniform weights, brevity penalty, no smoothing (a
+        corpus without one matching n-gram scores 0). Tokens are those of `tokenize`.
+    """
+    truth = [" ".join(tokenize(text)) for text in references]
+    written = [" ".join(tokenize(text)) for text in hypotheses]
+    scores = {}
+    for order in range(1, 5):
+        metric = BLEU(tokenize="none", smooth_method="none", max_ngram_order=order, force=True)
+        scores[f"bleu{order}"] = float(metric.corpus_score(written, [truth]).score) / 100
+    return scores
+
+
+def rouge_l(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Mean ROUGE-L F1 over the pairs (Lin 2004), in [0, 1].
+
+    Per pair: F = 2PR / (P + R) with P and R the length of the longest common subsequence over
+    the hypothesis's and the reference's number of tokens; 0 where either is empty.
+    """
+    return float(
+        np.mean(
+            [
+                _pair_rouge_l(tokenize(reference), tokenize(hypothesis))
+                for reference, hypothesis in zip(references, hypotheses, strict=True)
+            ]
+        )
+    )
+
+
+def _pair_rouge_l(reference: list[str], hypothesis: list[str]) -> float:
+    if not reference or not hypothesis:
+        return 0.0
+    common = longest_common_subsequence(reference, hypothesis)
+    return 2 * common / (len(reference) + len(hypothesis))
+
+
+def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
+    """Length of the longest common subsequence, bit-parallel (Hyyrö 2004)."""
+    positions: dict[str, int] = {}
+    for index, token in enumerate(first):
+        positions[token] = positions.get(token, 0) | (1 << index)
+    full = (1 << len(first)) - 1
+    row = full
+    for token in second:
+        matches = row & positions.get(token, 0)
+        row = ((row + matches) | (row - matches)) & full
+    return len(first) - row.bit_count()

@@ -1,0 +1,40 @@
+"""All figures that a set of generated reports gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.evaluation.clinical import clinical_scores
+from fedmrg_secure.evaluation.language import bleu_scores, rouge_l
+
+
+class NothingToScore(FedmrgError):
+    """There are no pairs, or the two lists do not pair up."""
+
+    code: ClassVar[str] = "FMRG-2901"
+
+
+def score_reports(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
+    """Language and clinical figures of generated reports, each in [0, 1].
+
+    Args:
+        references, hypotheses: texts in the same order, at least one; a hypothesis may be empty.
+
+    Returns:
+        ``bleu1`` to ``bleu4``, ``rouge_l`` and ``ce_rule_{precision,recall,f1}_{micro,macro}``.
+
+    Raises:
+        NothingToScore: no pairs, or lists of different length.
+    """
+    if not references or len(references) != len(hypotheses):
+        raise NothingToScore(
+            f"{len(references)} references and {len(hypotheses)} generated reports do not pair up",
+            hint="give one generated report for each reference, at least one",
+        )
+    return {
+        **bleu_scores(references, hypotheses),
+        "rouge_l": rouge_l(references, hypotheses),
+        **clinical_scores(references, hypotheses),
+    }
