@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Annotated, ClassVar
@@ -17,10 +18,12 @@ from typing import Annotated, ClassVar
 import typer
 
 from fedmrg_secure import __version__
+from fedmrg_secure.cli import client, doctor, run, validate
 from fedmrg_secure.cli.output import error_json, print_json
+from fedmrg_secure.cli.supervised import end_with_parent
 from fedmrg_secure.core.errors import FedmrgError, InputError
 
-COMMAND_MODULES: tuple[ModuleType, ...] = ()
+COMMAND_MODULES: tuple[ModuleType, ...] = (run, validate, client, doctor)
 """Each has `register(app)`; the order is that of the help page."""
 
 INTERRUPTED = 130
@@ -46,7 +49,8 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        rich_markup_mode=None,
+        context_settings={"max_content_width": 100},
         help=(
             "Train one medical report generator across hospitals that may not share data: "
             "low-rank updates leave a site encrypted, and are added by a coordinator that "
@@ -65,6 +69,9 @@ def build_app() -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
+    end_with_parent()
+    # Libraries announce their own coming changes; that is nothing a user can act upon.
+    warnings.simplefilter("ignore", FutureWarning)
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -48,7 +48,9 @@ class Output:
         """A rich console: stdout for people, stderr under ``--json``."""
         from rich.console import Console
 
-        return Console(file=sys.stderr if self.as_json else sys.stdout, highlight=False)
+        stream = sys.stderr if self.as_json else sys.stdout
+        # A file or a pipe has no width of its own: do not cut names to 80 columns there.
+        return Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
 
     def say(self, text: str = "") -> None:
         """One or more plain lines: unwrapped, no markup, so that paths and codes stay whole."""
@@ -64,7 +66,12 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(
+            title=title or None,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_header=any(columns),
+        )
         for index, column in enumerate(columns):
             table.add_column(column, justify="left" if index == 0 else "right")
         for row in rows:

@@ -1,0 +1,127 @@
+"""``fedmrg validate``: every mistake of a configuration at once, then what the run will cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedmrg_secure.cli.output import JsonOption, Output, SetOption, human_bytes
+
+if TYPE_CHECKING:
+    from fedmrg_secure.federation.plan import RunPlan
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("validate")(validate)
+
+
+def validate(
+    config: Annotated[Path, typer.Argument(help="The run's YAML file.", show_default=False)],
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a configuration and its data, and say what the run will cost.
+
+    All mistakes are shown at once, each with file:line:column and a hint. A sound configuration
+    then gets the figures that matter before anything is started: parameters that leave a site,
+    bytes a round each way, the encryption's error bound, memory. Relative paths in the file mean
+    relative to the directory in which you start the command.
+
+    Examples:
+
+      fedmrg validate configs/quickstart.yaml
+
+      fedmrg validate configs/quickstart.yaml --set update.rank=16 --json
+    """
+    from fedmrg_secure.core.yaml_source import load_run_config
+    from fedmrg_secure.federation.plan import make_plan
+
+    output = Output(as_json=as_json)
+    plan = make_plan(load_run_config(config, overrides or ()))
+    output.say(f"{config} is sound.")
+    show_plan(output, plan)
+
+
+def show_plan(output: Output, plan: RunPlan) -> None:
+    """Print a plan for people, and as the command's JSON result."""
+    figures = plan_figures(plan)
+    output.table(
+        "Centres",
+        ["centre", "part", "training records", "weight"],
+        [
+            *((site, "trains", plan.records[site], plan.weights[site]) for site in plan.sites),
+            *((centre, "unseen, judged only", "", "") for centre in plan.unseen),
+        ],
+    )
+    if plan.task.skipped:
+        output.table(
+            f"Left out: {len(plan.task.skipped)} rows",
+            ["row", "record", "reason"],
+            [(each.row, each.record_id, each.reason) for each in plan.task.skipped[:10]],
+        )
+    output.table("What the run will cost", ["", ""], _cost_rows(plan, figures))
+    output.result(figures)
+
+
+def plan_figures(plan: RunPlan) -> dict[str, Any]:
+    """A plan as JSON: numbers in bytes, values (parameters) and MB (2^20 bytes)."""
+    rounds, sites = plan.config.training.rounds, len(plan.sites)
+    counts = plan.counts
+    return {
+        "name": plan.config.name,
+        "sites": list(plan.sites),
+        "unseen": list(plan.unseen),
+        "training_records": dict(plan.records),
+        "weights": dict(plan.weights),
+        "skipped": [
+            {"row": each.row, "record_id": each.record_id, "reason": each.reason}
+            for each in plan.task.skipped
+        ],
+        "rounds": rounds,
+        "parameters": {
+            "total": counts.total,
+            "decoder": counts.decoder,
+            "sent": counts.shared,
+            "plain_lora": counts.plain_lora,
+        },
+        "bytes_per_round_per_site": {"up": plan.bytes_up, "down": plan.bytes_down},
+        "bytes_per_parameter": {
+            "up": plan.bytes_up / plan.layout.size,
+            "down": plan.bytes_down / plan.layout.size,
+        },
+        "total_bytes": rounds * sites * (plan.bytes_up + plan.bytes_down),
+        "error_bound": plan.error_bound,
+        "error_bound_of_clip_norm": plan.error_bound / plan.codec.clip_norm,
+        "memory_mb": {"site": plan.site_memory_mb, "coordinator": plan.coordinator_memory_mb},
+        "scheme": plan.scheme_facts(),
+        "layout_digest": plan.layout.digest,
+    }
+
+
+def _cost_rows(plan: RunPlan, figures: dict[str, Any]) -> list[tuple[str, str]]:
+    counts, config = plan.counts, plan.config
+    share = counts.shared / counts.total
+    per_parameter = figures["bytes_per_parameter"]
+    return [
+        ("rounds", f"{config.training.rounds} of {config.training.local_steps} steps a site"),
+        ("parameters of the model", f"{counts.total:,}"),
+        ("parameters sent a round", f"{counts.shared:,} ({share:.1%} of the model)"),
+        ("encryption", plan.parameters.scheme),
+        ("up, a round and site", _bytes_row(plan.bytes_up, per_parameter["up"])),
+        ("down, a round and site", _bytes_row(plan.bytes_down, per_parameter["down"])),
+        ("in all rounds and sites", human_bytes(figures["total_bytes"])),
+        ("full model in float32, one way", human_bytes(4 * counts.total)),
+        (
+            "error bound of a mean's coordinate",
+            f"{plan.error_bound:.2g} ({figures['error_bound_of_clip_norm']:.1e} of clip_norm)",
+        ),
+        ("memory of a site, about", f"{plan.site_memory_mb} MiB"),
+        ("memory of the coordinator, about", f"{plan.coordinator_memory_mb} MiB"),
+    ]
+
+
+def _bytes_row(count: int, per_parameter: float) -> str:
+    return f"{human_bytes(count)} ({per_parameter:.2f} bytes/parameter)"
