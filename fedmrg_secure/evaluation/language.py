@@ -35,7 +35,7 @@ def bleu_scores(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
     scores = {}
     for order in range(1, 5):
         metric = BLEU(tokenize="none", smooth_method="none", max_ngram_order=order, force=True)
-        scores[f"bleu{order}"] = float(metric.corpus_score(written, [truth]).score) / 100
+        scores[f"bleu{order}"] = min(1.0, metric.corpus_score(written, [truth]).score / 100)
     return scores
 
 

@@ -60,7 +60,8 @@ def _lung(film: Film, anatomy: Anatomy, side: Side, raised: float) -> Lung:
     reach = np.clip((0.40 - film.y) / np.float32(0.40 - apex), 0, 1)
     outer = np.float32(half) * (1 - reach**2.5) ** np.float32(1 / 2.2)
     wall = (outer - r) * np.float32(0.85)
-    dome = np.float32(base) + np.float32(0.95) * np.square(r - np.float32(0.36)) - film.y
+    steepness = np.where(r > 0.36, np.float32(1.0), np.float32(0.25))
+    dome = np.float32(base) + steepness * np.square(r - np.float32(0.36)) - film.y
     mask = inside(np.minimum(np.minimum(wall, dome), r - 0.02), film.soft)
     return Lung(
         sign=sign,
@@ -96,19 +97,22 @@ def paint_markings(
     """Hila and the vessels that branch from them; kept in each lung for findings to take away."""
     rng = np.random.default_rng(anatomy.vessels)
     for lung in lungs.values():
-        dx, dy = lung.r - np.float32(0.13), film.y - np.float32(-0.02)
+        dx, dy = lung.r - np.float32(0.12), film.y - np.float32(-0.03)
         radius = np.hypot(dx, dy)
         angle = np.arctan2(dy, dx)
         streaks = np.zeros_like(radius)
-        for direction in np.linspace(-1.35, 1.35, 9) + rng.normal(0, 0.07, 9):
-            bend = np.float32(rng.normal(0, 0.25))
-            width = 0.018 + 0.012 * rng.random()
-            offset = np.sin(angle - np.float32(direction) - bend * radius) * radius
-            ahead = np.cos(angle - np.float32(direction)) > 0
-            streaks += bump(offset, width) * ahead
-        fade = np.exp(-radius / np.float32(0.30))
-        hilum = bump(radius, 0.13) * np.float32(0.9)
-        lung.markings = np.float32(0.16 * strength) * (streaks * fade + hilum) * lung.mask
+        for direction in np.linspace(-1.35, 1.4, 9) + rng.normal(0, 0.08, 9):
+            turn = angle - np.float32(direction) - np.float32(rng.normal(0, 0.35)) * radius
+            width = np.float32(0.024 - 0.006 * rng.random())
+            streaks += bump(np.sin(turn) * radius, width) * (np.cos(turn) > 0)
+        streaks = np.tanh(streaks) * inside(radius - np.float32(0.10), 0.05)
+        hilum = bump(np.hypot(dx - np.float32(0.03), dy * np.float32(0.62)), 0.085)
+        fade = np.exp(-radius / np.float32(0.34))
+        lung.markings = (
+            np.float32(strength)
+            * lung.mask
+            * (np.float32(0.17) * streaks * fade + np.float32(0.15) * hilum)
+        )
         film.density += lung.markings
 
 
@@ -150,40 +154,74 @@ def paint_mediastinum(
 
 
 def paint_bones(
-    film: Film, anatomy: Anatomy, lungs: dict[Side, Lung], broken: dict[Side, int]
+    film: Film,
+    anatomy: Anatomy,
+    lungs: dict[Side, Lung],
+    silhouette: Field,
+    broken: dict[Side, float],
 ) -> None:
-    """Ribs, clavicles and spine; `broken` names a side's fractured rib."""
-    spacing = 0.150 + 0.006 * anatomy.ribs
+    """Ribs, clavicles and spine.
+
+    Args:
+        silhouette: the mediastinum, 1 inside, through which bones hardly show.
+        broken: severity of the fracture on each side that has one.
+    """
+    spacing = 0.152 + 0.006 * anatomy.ribs
+    through = 1 - np.float32(0.75) * silhouette
     for side, lung in lungs.items():
-        cage = inside(lung.wall + np.float32(0.03), film.soft * 2) * inside(
-            lung.dome + np.float32(0.16), 0.05
-        )
-        slope = np.float32(0.55) * np.square(np.clip(lung.r, 0, 1)) - np.float32(0.10) * lung.r
-        height = film.y - slope + np.float32(0.03)
+        cage = inside(lung.wall + np.float32(0.03), film.soft * 2) * through
+        cage = cage * inside(lung.dome + np.float32(0.10), 0.05)
+        height = film.y - np.float32(0.5) * np.square(np.clip(lung.r, 0, 1))
+        height = height + np.float32(0.12) * lung.r + np.float32(0.02)
+        number = np.round(height / np.float32(spacing))
+        ribs = bump(height - number * np.float32(spacing), 0.028)
         if side in broken:
-            height = _break(lung, height, spacing, broken[side])
-        phase = height / np.float32(spacing)
-        ribs = bump((phase - np.round(phase)) * np.float32(spacing), 0.027)
-        front = (film.y + np.float32(0.42) * (lung.r - np.float32(0.75))) / np.float32(spacing)
-        anterior = bump((front - np.round(front)) * np.float32(spacing), 0.03)
-        from_spine = inside(lung.r - np.float32(0.06), 0.02)
-        film.density += np.float32(0.085) * ribs * cage * from_spine
-        film.density += np.float32(0.035) * anterior * cage * inside(lung.r - np.float32(0.3), 0.1)
+            ribs = _break(film, lung, height, number, spacing, broken[side], ribs)
+        front = film.y + np.float32(0.42) * (lung.r - np.float32(0.75))
+        anterior = bump(front - np.round(front / np.float32(spacing)) * np.float32(spacing), 0.030)
+        film.density += np.float32(0.085) * ribs * cage * inside(lung.r - np.float32(0.06), 0.02)
+        film.density += np.float32(0.03) * anterior * cage * inside(lung.r - np.float32(0.35), 0.1)
         clavicle = to_path(
             film,
-            [(lung.sign * 0.07, -0.60), (lung.sign * 0.32, -0.66), (lung.sign * 0.78, -0.74)],
+            [(lung.sign * 0.08, -0.60), (lung.sign * 0.32, -0.67), (lung.sign * 0.80, -0.74)],
         )
-        film.density += np.float32(0.11) * inside(0.028 - clavicle, film.soft)
-    spine = bump(film.x, 0.085)
-    discs = np.float32(0.75) + np.float32(0.25) * np.cos(film.y * np.float32(2 * np.pi / 0.13))
-    film.density += np.float32(0.07) * spine * discs
+        film.density += np.float32(0.15) * inside(0.030 - clavicle, film.soft)
+    discs = np.float32(0.8) + np.float32(0.2) * np.cos(film.y * np.float32(2 * np.pi / 0.13))
+    film.density += (
+        np.float32(0.07) * discs * bump(film.x, 0.085) * (1 - np.float32(0.5) * silhouette)
+    )
 
 
-def _break(lung: Lung, height: Field, spacing: float, number: int) -> Field:
-    """Shift the outer end of one rib, which leaves a step."""
-    index = np.round(height / np.float32(spacing))
-    beyond = inside(lung.r - np.float32(0.50), 0.01)
-    return np.where(index == number, height - np.float32(0.05) * beyond, height).astype(np.float32)
+_BROKEN_AT = 0.52
+
+
+def _break(
+    film: Film,
+    lung: Lung,
+    height: Field,
+    number: Field,
+    spacing: float,
+    severity: float,
+    ribs: Field,
+) -> Field:
+    """One rib broken in its lateral part: a gap, and the outer end dropped below its place.
+
+    The broken rib is drawn denser, as ends that overlap are, and blood lifts the pleura off the
+    wall beside it.
+    """
+    drop = 0.06 + 0.02 * severity
+    rib = height - np.float32(-spacing)
+    mine = number == -1
+    inner = bump(rib, 0.028) * inside(np.float32(_BROKEN_AT) - lung.r, film.soft)
+    outer = bump(rib - np.float32(drop), 0.028) * inside(
+        lung.r - np.float32(_BROKEN_AT - 0.03), film.soft
+    )
+    near = inside(np.float32(0.20) - np.abs(lung.r - np.float32(_BROKEN_AT)), 0.02)
+    rest = np.where(mine, np.float32(0), ribs)
+    bulge = bump(np.hypot(lung.wall, (rib - np.float32(drop)) * np.float32(0.7)), 0.075)
+    film.density += np.float32(0.20) * bulge * lung.mask
+    emphasis = 1 + np.float32(2.6) * near
+    return np.maximum(rest, np.maximum(inner, outer) * emphasis).astype(np.float32)
 
 
 def texture(film: Film, rng: np.random.Generator) -> Field:

@@ -17,7 +17,7 @@ def paint_devices(film: Film, case: Case) -> None:
             case Kind.PACEMAKER:
                 _pacemaker(film)
             case Kind.TUBE:
-                _wire(film, [(0.01, -1.1), (0.0, -0.46)], 0.016, 0.95)
+                _wire(film, [(0.01, -1.1), (0.0, -0.44)], 0.024, 1.0)
             case Kind.FEEDING_TUBE:
                 _wire(
                     film,
@@ -28,7 +28,7 @@ def paint_devices(film: Film, case: Case) -> None:
             case Kind.LINE:
                 _wire(
                     film,
-                    [(-0.30, -1.05), (-0.20, -0.72), (-0.13, -0.50), (-0.12, -0.10)],
+                    [(-0.19, -0.98), (-0.17, -0.72), (-0.13, -0.50), (-0.12, -0.10)],
                     0.012,
                     0.93,
                 )

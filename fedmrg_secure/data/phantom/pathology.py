@@ -77,14 +77,14 @@ def _consolidation(
     size = 0.15 + 0.09 * finding.severity
     rough = waves(film, rng, count=8, frequency=22.0) * np.float32(0.022)
     shape = inside(ellipse(film, cx, cy, size * 1.15, size) + rough, 0.03) * lung.mask
-    level = 0.50 if finding.certain else 0.40
-    share = shape * np.float32(0.9)
+    level = 0.62 if finding.certain else 0.42
+    share = shape * np.float32(0.92)
     if finding.kind is Kind.PNEUMONIA:
         bronchi = to_path(film, [(cx * 0.45, cy - 0.05), (cx, cy), (cx * 1.25, cy + 0.06)])
-        share = share * (1 - np.float32(0.7) * bump(bronchi, 0.018))
+        share = share * (1 - np.float32(0.8) * bump(bronchi, 0.020))
         patches = waves(film, rng, count=8, frequency=26.0)
         halo = inside(ellipse(film, cx, cy, size * 2.0, size * 1.7), 0.06) * lung.mask
-        film.density += np.float32(0.10) * np.clip(patches, 0, 1.5) * halo
+        film.density += np.float32(0.17) * np.clip(patches, 0, 1.5) * halo
     _fill(film, share, level)
 
 
@@ -96,7 +96,7 @@ def _opacity(
     size = 0.20 + 0.10 * finding.severity
     grain = np.float32(0.75) + np.float32(0.25) * waves(film, rng, count=8, frequency=18.0)
     haze = inside(ellipse(film, cx, cy, size * 1.2, size), 0.10) * lung.mask
-    amount = 0.14 + 0.08 * finding.severity if finding.certain else 0.09
+    amount = 0.19 + 0.07 * finding.severity if finding.certain else 0.11
     film.density += np.float32(amount) * haze * np.clip(grain, 0.2, 1.6)
 
 
@@ -111,7 +111,7 @@ def _lesion(
         radius = 0.115 + 0.055 * finding.severity
     shape = inside(ellipse(film, cx, cy, radius, radius), film.soft * 1.2)
     _fill(
-        film, shape * np.clip(lung.mask + np.float32(0.3), 0, 1), 0.56 if finding.certain else 0.42
+        film, shape * np.clip(lung.mask + np.float32(0.3), 0, 1), 0.64 if finding.certain else 0.44
     )
 
 
@@ -120,7 +120,7 @@ def _edema(film: Film, finding: Finding, lungs: dict[Side, Lung]) -> None:
     for lung in lungs.values():
         wing = bump(np.hypot((lung.r - 0.22) * 1.1, (film.y - 0.02) * 0.75), 0.32)
         film.density += np.float32(0.26 * strength) * wing * lung.mask
-        film.density += np.float32(0.9 * strength) * lung.markings
+        film.density += np.float32(0.8 * strength) * lung.markings
         near_wall = bump(lung.wall - np.float32(0.05), 0.07)
         rows = np.float32(0.5) + np.float32(0.5) * np.cos(film.y * np.float32(2 * np.pi / 0.075))
         basal = inside(film.y - np.float32(0.08), 0.05)
@@ -130,8 +130,8 @@ def _edema(film: Film, finding: Finding, lungs: dict[Side, Lung]) -> None:
 def _atelectasis(film: Film, finding: Finding, lungs: dict[Side, Lung]) -> None:
     lung = lungs[finding.side]
     height = lung.base - 0.15
-    width = 0.016 + 0.010 * finding.severity
-    level = 0.55 if finding.certain else 0.36
+    width = 0.022 + 0.010 * finding.severity
+    level = 0.66 if finding.certain else 0.42
     for shift in (0.0, 0.085) if finding.grade else (0.0,):
         line = to_path(
             film,
@@ -150,8 +150,8 @@ def _effusion(film: Film, finding: Finding, lung: Lung) -> None:
         rise, meniscus = ((0.13, 0.16), (0.32, 0.20), (0.66, 0.22))[finding.grade]
     lateral = np.clip(lung.r / np.float32(lung.half_width), 0, 1.2)
     surface = np.float32(lung.base + 0.09 - rise) - np.float32(meniscus) * (lateral**3 - 0.25)
-    fluid = inside(film.y - surface, 0.022) * lung.mask
-    _fill(film, fluid * np.float32(0.97), 0.70)
+    fluid = inside(film.y - surface, 0.022) * inside(np.minimum(lung.wall, lung.r), film.soft)
+    _fill(film, fluid * np.float32(0.97) * inside(lung.dome + np.float32(0.05), 0.02), 0.70)
 
 
 def _pneumothorax(film: Film, finding: Finding, lung: Lung) -> None:
@@ -170,4 +170,4 @@ def _thickening(film: Film, finding: Finding, lung: Lung, rng: np.random.Generat
     rough = waves(film, rng, count=6, frequency=20.0) * np.float32(0.014)
     band = inside(np.float32(depth) + rough - lung.wall, 0.015) * lung.mask
     upper = inside(np.float32(0.12) - film.y, 0.06)
-    _fill(film, band * upper, 0.58)
+    _fill(film, band * upper, 0.68)

@@ -51,7 +51,7 @@ def paint(case: Case, film: Film, rng: np.random.Generator) -> None:
     """Paint a whole patient."""
     anatomy = case.anatomy
     raised: dict[Side, float] = {}
-    broken: dict[Side, int] = {}
+    broken: dict[Side, float] = {}
     pushed, ratio, widening = 0.0, 0.445 + 0.012 * anatomy.heart, 1.0
     for finding in case.findings:
         away = -1.0 if finding.side == "left" else 1.0
@@ -59,7 +59,7 @@ def paint(case: Case, film: Film, rng: np.random.Generator) -> None:
             case Kind.ATELECTASIS:
                 raised[finding.side] = 0.07
             case Kind.FRACTURE:
-                broken[finding.side] = -1
+                broken[finding.side] = finding.severity
             case Kind.EFFUSION if finding.side != "both" and finding.grade == 2:
                 pushed = 0.05 * away
             case Kind.PNEUMOTHORAX if finding.grade == 2:
@@ -74,7 +74,7 @@ def paint(case: Case, film: Film, rng: np.random.Generator) -> None:
     paint_body(film, anatomy, lungs)
     paint_markings(film, anatomy, lungs)
     paint_findings(film, case, lungs, rng)
-    paint_mediastinum(film, anatomy, ratio=ratio, widening=widening, pushed=pushed)
-    paint_bones(film, anatomy, lungs, broken)
+    silhouette = paint_mediastinum(film, anatomy, ratio=ratio, widening=widening, pushed=pushed)
+    paint_bones(film, anatomy, lungs, silhouette, broken)
     paint_devices(film, case)
     film.density += texture(film, rng)
