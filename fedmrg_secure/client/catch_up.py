@@ -1,0 +1,40 @@
+"""A site that was away adds the sums of the rounds it missed, in order, to its own state.
+
+The sums are what every other site added, so no snapshot of the model is needed: the state reached
+has the hash that the next plan starts from, and the same transcript of hashes.
+"""
+
+from __future__ import annotations
+
+from fedmrg_secure.client.keyring import scheme_of_round
+from fedmrg_secure.client.opening import apply_sum, open_sum
+from fedmrg_secure.client.policy import AggregateRefused, check_past_aggregate
+from fedmrg_secure.client.progress import Stopwatch
+from fedmrg_secure.client.site import Site
+from fedmrg_secure.client.state import Applied
+from fedmrg_secure.protocol.messages import SessionStatus
+
+
+def catch_up(site: Site, status: SessionStatus, applied: Applied) -> Applied:
+    """Apply every closed round that this site has missed; durable round by round.
+
+    Raises:
+        AggregateRefused: a sum is missing or breaks the session's terms, or the state reached is
+            not the federation's.
+    """
+    for round_number in status.closed_rounds[applied.training_round :]:
+        site.progress.enter("catching up", round_number)
+        aggregate = site.coordinator.get_aggregate(round_number)
+        if aggregate is None:
+            raise AggregateRefused(f"the sum of closed round {round_number} is not to be had")
+        check_past_aggregate(aggregate, site.manifest)
+        scheme = scheme_of_round(site, aggregate)
+        total = open_sum(site, scheme, aggregate, Stopwatch())
+        base = site.store.load_state(applied.training_round)
+        applied = apply_sum(site, aggregate, base, total, applied)
+    if applied.model_hash != status.state_hash.hex():
+        raise AggregateRefused(
+            "the sums of the closed rounds do not lead to the federation's model",
+            hint="compare the logs of the sites: fedmrg log verify",
+        )
+    return applied

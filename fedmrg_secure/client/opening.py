@@ -1,0 +1,113 @@
+"""Download, open, check and apply the sum of a round: in a round, and when catching up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from fedmrg_secure.client.policy import AggregateRefused, weight_share
+from fedmrg_secure.client.progress import Stopwatch
+from fedmrg_secure.client.site import Site
+from fedmrg_secure.client.state import Applied, hash_state
+from fedmrg_secure.core.types import IntVector
+from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, decode_frame
+from fedmrg_secure.crypto.scheme import Scheme
+from fedmrg_secure.protocol.hashes import aggregate_hash, transcript_hash
+from fedmrg_secure.protocol.messages import AggregateInfo
+from fedmrg_secure.update.clipping import l2_norm
+
+State = Mapping[str, npt.NDArray[np.float32]]
+
+
+def open_sum(site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwatch) -> IntVector:
+    """The exact integer sum, shape (parameters,), opened frame by frame as it comes in."""
+    parameters, size = scheme.parameters, site.layout.size
+    contributors = len(aggregate.included)
+    total = np.empty(size, dtype=np.int64)
+    done = 0
+
+    def tell(frame_bytes: int) -> None:
+        nonlocal done
+        done += frame_bytes
+        site.progress.transfer(done, aggregate.total_bytes)
+
+    frames = site.coordinator.download(aggregate, on_progress=tell)
+    for index in range(parameters.chunk_count(size)):
+        with watch.measure("download"):
+            frame_bytes = next(frames)
+        with watch.measure("open"):
+            header = FrameHeader.of_chunk(
+                parameters,
+                session=site.session,
+                round=aggregate.round,
+                sender=AGGREGATE,
+                chunk_index=index,
+                value_count=size,
+                contributors=contributors,
+            )
+            frame = decode_frame(frame_bytes, header)
+            place = parameters.chunk_slice(index, size)
+            total[place] = scheme.open_chunk(
+                frame.residues,
+                frame.openers_by_contributor(contributors),
+                place.stop - place.start,
+            )
+    return total
+
+
+def apply_sum(
+    site: Site,
+    aggregate: AggregateInfo,
+    base: State,
+    total: IntVector,
+    applied: Applied,
+) -> Applied:
+    """Check the opened sum, add its mean to the shared state, keep the result; durable on return.
+
+    Raises:
+        AggregateRefused: its norm is beyond what the included sites may have sent.
+    """
+    shares = [weight_share(entry.weight, site.manifest.weights) for entry in aggregate.included]
+    total_weight = sum(shares, Fraction(0))
+    mean = site.codec.decode(total, total_weight)
+    # Rounding to the grid adds at most half a step a coordinate and site.
+    slack = len(shares) * site.codec.step * float(np.sqrt(total.size)) / 2
+    bound = site.codec.clip_norm + slack / float(total_weight)
+    if (norm := l2_norm(mean)) > bound * (1 + 1e-9):
+        raise AggregateRefused(
+            f"the mean update of round {aggregate.round} has norm {norm:.6g}, "
+            f"clipped updates allow at most {bound:.6g}",
+            hint="a site or the coordinator does not follow the protocol; stop the session",
+        )
+    state = site.layout.unflatten(site.layout.flatten(base) + mean)
+    site.generator.load_shared_state(state)
+    model_hash = hash_state(site.layout, state)
+    aggregate_digest = aggregate_hash(site.session, aggregate)
+    transcript = transcript_hash(
+        bytes.fromhex(applied.transcript),
+        aggregate.plan_hash,
+        aggregate_digest,
+        bytes.fromhex(model_hash),
+    )
+    after = Applied(
+        session=applied.session,
+        round=aggregate.round,
+        training_round=applied.training_round + 1,
+        plan_hash=aggregate.plan_hash.hex(),
+        model_hash=model_hash,
+        transcript=transcript.hex(),
+    )
+    site.log(
+        {
+            "type": "aggregate.opened",
+            "round": aggregate.round,
+            "aggregate_hash": aggregate_digest.hex(),
+            "model_hash": model_hash,
+            "transcript_hash": transcript.hex(),
+        }
+    )
+    site.store.save_applied(after, state)
+    return after

@@ -1,0 +1,201 @@
+"""What a site insists on before it takes part: its own configuration decides, not the coordinator.
+
+A site works out every term of the session from its own configuration, its own copy of the base
+model and its own roster, and compares; nothing of a manifest is ever taken over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+from fedmrg_secure import __version__
+from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.crypto.parameters import SchemeParameters
+from fedmrg_secure.protocol.manifest import SessionManifest
+from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
+from fedmrg_secure.update.fixed_point import FixedPoint
+from fedmrg_secure.update.layout import Layout
+
+
+class ManifestRefused(FedmrgError):
+    """The session's terms are not the ones this site is configured for."""
+
+    code: ClassVar[str] = "FMRG-6211"
+
+
+class PlanRefused(FedmrgError):
+    """A round's plan breaks the session's terms."""
+
+    code: ClassVar[str] = "FMRG-6212"
+
+
+class AggregateRefused(FedmrgError):
+    """A sum is not one of this round, of these sites, or of what they sent."""
+
+    code: ClassVar[str] = "FMRG-6213"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What this site computed for itself.
+
+    Attributes:
+        federation: from the site's own certificate.
+        roster_hash: of the roster in its kit.
+        layout: of its model's shared state.
+        base_hash, tokenizer_hash, initial_state_hash: of its own copy of the model.
+    """
+
+    federation: str
+    roster_hash: str
+    layout: Layout
+    base_hash: str
+    tokenizer_hash: str
+    initial_state_hash: str
+
+
+def check_manifest(
+    manifest: SessionManifest, config: RunConfig, terms: Terms, *, site: str
+) -> SchemeParameters:
+    """The scheme's parameters if every term of the session is the site's own.
+
+    Raises:
+        ManifestRefused: naming every term that differs.
+    """
+    codec = FixedPoint(config.update.clip_norm, config.update.precision_bits)
+    parameters = SchemeParameters.for_config(
+        config.secure_aggregation.scheme,
+        sites=len(manifest.sites),
+        max_abs_value=codec.max_abs_value,
+        max_norm=codec.max_norm,
+    )
+    differing = [
+        f"{name} is {given!r}, this site has {own!r}"
+        for name, given, own in (
+            ("federation", manifest.federation, terms.federation),
+            ("run", manifest.name, config.name),
+            ("rounds", manifest.rounds, config.training.rounds),
+            ("scheme", manifest.scheme, config.secure_aggregation.scheme),
+            ("scheme parameters", manifest.scheme_digest, parameters.digest),
+            ("rotate_after", manifest.rotate_after, config.secure_aggregation.rotate_after),
+            ("tensor layout", manifest.layout_digest, terms.layout.digest),
+            ("parameters", manifest.value_count, terms.layout.size),
+            ("base model", manifest.base_hash, terms.base_hash),
+            ("tokenizer", manifest.tokenizer_hash, terms.tokenizer_hash),
+            ("initial state", manifest.initial_state_hash, terms.initial_state_hash),
+            ("software", manifest.software, __version__),
+            ("clip_norm", float(manifest.clip_norm), config.update.clip_norm),
+            ("precision_bits", manifest.precision_bits, config.update.precision_bits),
+            ("weighting", manifest.weighting, config.update.weighting),
+            ("min_sites", manifest.min_sites, config.federation.min_sites),
+            ("roster", manifest.roster_hash, terms.roster_hash),
+            ("membership", site in manifest.sites, True),
+        )
+        if given != own
+    ]
+    if differing:
+        raise ManifestRefused(
+            "the session is not the one this site is configured for: " + "; ".join(differing),
+            hint="the consortium must agree on one configuration, software version and base model",
+        )
+    return parameters
+
+
+def check_plan(
+    plan: RoundPlan,
+    manifest: SessionManifest,
+    *,
+    site: str,
+    nonce: bytes,
+    base_state_hash: str,
+    transcript: bytes,
+) -> None:
+    """Return if the plan starts from this site's state, holds its nonce and is large enough.
+
+    Raises:
+        PlanRefused: naming what is wrong.
+    """
+    cohort = {member.site: member for member in plan.cohort}
+    problems = [
+        text
+        for broken, text in (
+            (site not in cohort, "this site is not in the cohort"),
+            (site in cohort and cohort[site].nonce != nonce, "it does not hold this site's nonce"),
+            (not set(cohort) <= set(manifest.sites), "the cohort has a site outside the session"),
+            (len(cohort) < manifest.min_sites, f"the cohort has only {len(cohort)} sites"),
+            (
+                any(member.weight > manifest.weights.get(member.site, 0) for member in plan.cohort),
+                "a weight is above its cap",
+            ),
+            (plan.base_state_hash.hex() != base_state_hash, "it starts from another model state"),
+            (plan.previous_transcript != transcript, "it follows another history of rounds"),
+            (
+                manifest.shared_key and (plan.key_epoch == 0 or plan.key_maker not in cohort),
+                "no site of the cohort makes its key",
+            ),
+        )
+        if broken
+    ]
+    if problems:
+        raise PlanRefused(
+            f"the plan of round {plan.round} is refused: " + "; ".join(problems),
+            hint="do not go on with this coordinator before it has been looked into",
+        )
+
+
+def check_aggregate(
+    aggregate: AggregateInfo, plan: RoundPlan, plan_hash: bytes, manifest: SessionManifest
+) -> None:
+    """Return if the sum belongs to the plan and has enough of its cohort, with their weights.
+
+    Raises:
+        AggregateRefused: naming what is wrong.
+    """
+    weights = {member.site: member.weight for member in plan.cohort}
+    _refuse_aggregate(
+        aggregate,
+        (aggregate.plan_hash != plan_hash, "it is of another plan"),
+        (
+            any(weights.get(entry.site) != entry.weight for entry in aggregate.included),
+            "a site or a weight is not the plan's",
+        ),
+        _too_few(aggregate, manifest),
+    )
+
+
+def check_past_aggregate(aggregate: AggregateInfo, manifest: SessionManifest) -> None:
+    """Return if a past round's sum is within the session's terms; its plan is not known here.
+
+    Raises:
+        AggregateRefused: naming what is wrong.
+    """
+    _refuse_aggregate(
+        aggregate,
+        (
+            any(entry.weight > manifest.weights.get(entry.site, 0) for entry in aggregate.included),
+            "a site is not of this session, or its weight is above the cap",
+        ),
+        _too_few(aggregate, manifest),
+    )
+
+
+def _too_few(aggregate: AggregateInfo, manifest: SessionManifest) -> tuple[bool, str]:
+    count = len(aggregate.included)
+    return count < manifest.min_sites, f"it has {count} sites, {manifest.min_sites} are needed"
+
+
+def _refuse_aggregate(aggregate: AggregateInfo, *findings: tuple[bool, str]) -> None:
+    if problems := [text for broken, text in findings if broken]:
+        raise AggregateRefused(
+            f"the sum of round {aggregate.round} is refused: " + "; ".join(problems),
+            hint="do not go on with this coordinator before it has been looked into",
+        )
+
+
+def weight_share(weight: int, caps: Mapping[str, int]) -> Fraction:
+    """A site's weight as a share of the session's largest, in (0, 1]: what the codec multiplies."""
+    return Fraction(weight, max(caps.values()))

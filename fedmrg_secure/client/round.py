@@ -1,0 +1,264 @@
+"""One round at a site, from the announcement to the acknowledgement.
+
+Read `take_part` from top to bottom: policy check, local training, low-rank update, clip, fixed
+point, encrypt, upload, download, open, verify, apply, acknowledge. Each step may be interrupted by
+a kill; called again, it goes on from what is on disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fedmrg_secure.client.keyring import scheme_of_round
+from fedmrg_secure.client.opening import apply_sum, open_sum
+from fedmrg_secure.client.policy import (
+    AggregateRefused,
+    check_aggregate,
+    check_plan,
+    weight_share,
+)
+from fedmrg_secure.client.progress import Stopwatch
+from fedmrg_secure.client.site import Site
+from fedmrg_secure.client.state import Applied, Outgoing
+from fedmrg_secure.core.types import FloatVector
+from fedmrg_secure.crypto.frame import FrameHeader, encode_frame
+from fedmrg_secure.crypto.scheme import Scheme
+from fedmrg_secure.protocol.errors import WrongPhase, WrongRound
+from fedmrg_secure.protocol.hashes import plan_hash
+from fedmrg_secure.protocol.messages import (
+    AggregateInfo,
+    RoundPlan,
+    SessionStatus,
+    UploadManifest,
+)
+from fedmrg_secure.protocol.phases import RoundPhase
+from fedmrg_secure.training.seeds import round_seed
+from fedmrg_secure.training.trainer import train_locally
+from fedmrg_secure.update.clipping import clip_to_norm
+
+_PACE_S: Final = 0.15
+_OVER: Final = (RoundPhase.CLOSED, RoundPhase.ABORTED)
+
+State = Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass
+class _Measured:
+    """What is told of the round once it is done."""
+
+    loss: float | None = None
+    steps: int = 0
+
+
+def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
+    """Take part in a round that is ANNOUNCING, or go on with one after a restart.
+
+    Args:
+        site: the site, its generator in the state of `applied`.
+        round_number: the coordinator's number of the round.
+        applied: the last round that this site has applied.
+
+    Returns:
+        The round as applied; `applied` itself where the round was aborted or went on without
+        this site.
+    """
+    watch, measured = Stopwatch(), _Measured()
+    sent, received = site.coordinator.bytes_sent, site.coordinator.bytes_received
+    base = site.store.load_state(applied.training_round)
+
+    nonce = _announce(site, round_number, applied)
+    with watch.measure("wait"):
+        plan = _await_plan(site, round_number)
+    if plan is None:
+        return applied
+    check_plan(
+        plan,
+        site.manifest,
+        site=site.name,
+        nonce=nonce,
+        base_state_hash=applied.model_hash,
+        transcript=bytes.fromhex(applied.transcript),
+    )
+    digest = plan_hash(site.session, plan)
+    site.log({"type": "round.planned", "round": round_number, "plan_hash": digest.hex()})
+    scheme = scheme_of_round(site, plan)
+
+    outgoing = site.store.outgoing(digest.hex())
+    if outgoing is None:
+        with watch.measure("train"):
+            update = _train(site, applied.training_round + 1, base, measured)
+        with watch.measure("encrypt"):
+            site.progress.enter("encrypting", round_number)
+            outgoing = _encrypt(site, plan, digest, scheme, update)
+    with watch.measure("upload"):
+        site.progress.enter("uploading", round_number)
+        accepted = _upload(site, round_number, digest, outgoing)
+
+    with watch.measure("wait"):
+        site.progress.enter("waiting", round_number)
+        aggregate = _await_aggregate(site, round_number)
+    if aggregate is None:
+        return applied
+    check_aggregate(aggregate, plan, digest, site.manifest)
+    included = _check_own_upload(site, aggregate, outgoing, accepted=accepted)
+    site.progress.enter("opening", round_number)
+    total = open_sum(site, scheme, aggregate, watch)
+    with watch.measure("open"):
+        after = apply_sum(site, aggregate, base, total, applied)
+    site.store.clear_outgoing()
+    acknowledge(site, after)
+    site.progress.emit(
+        "round",
+        round=after.training_round,
+        attempt=round_number,
+        included=included,
+        loss=measured.loss,
+        steps=measured.steps,
+        records=len(site.records),
+        seconds={phase: round(seconds, 4) for phase, seconds in watch.seconds.items()},
+        bytes={
+            "up": site.coordinator.bytes_sent - sent,
+            "down": site.coordinator.bytes_received - received,
+        },
+    )
+    return after
+
+
+def acknowledge(site: Site, applied: Applied) -> None:
+    """Tell the coordinator which model this site has after its last applied round."""
+    site.coordinator.acknowledge(
+        applied.round, bytes.fromhex(applied.plan_hash), bytes.fromhex(applied.model_hash)
+    )
+    site.log(
+        {"type": "round.acknowledged", "round": applied.round, "model_hash": applied.model_hash}
+    )
+
+
+def _announce(site: Site, round_number: int, applied: Applied) -> bytes:
+    """Tell the coordinator that this site is ready; the nonce outlives a restart."""
+    site.progress.enter("announcing", round_number)
+    nonce = site.store.nonce(round_number)
+    try:
+        site.coordinator.announce(round_number, nonce, bytes.fromhex(applied.model_hash))
+    except (WrongPhase, WrongRound):
+        return nonce  # the plan is made: it holds this nonce, or goes on without this site
+    site.log({"type": "round.announced", "round": round_number, "state_hash": applied.model_hash})
+    return nonce
+
+
+def _await_plan(site: Site, round_number: int) -> RoundPlan | None:
+    """The round's plan; None if the round is over or was planned without this site."""
+    for status in _statuses(site, round_number):
+        if status.plan is not None:
+            return status.plan if site.name in status.plan.sites else None
+    return None
+
+
+def _train(site: Site, training_round: int, base: State, measured: _Measured) -> FloatVector:
+    """Train from the shared state and return the clipped update, shape (parameters,), float64."""
+    site.progress.enter("training", training_round)
+    site.generator.load_shared_state(base)
+    result = train_locally(
+        site.generator,
+        site.records,
+        site.config.training,
+        image_size=site.config.data.image_size,
+        seed=round_seed(site.config.seed, site.name, training_round),
+        on_step=lambda report: site.progress.step(report.step, report.steps, report.loss),
+        images=site.images,
+    )
+    measured.loss, measured.steps = result.loss, result.steps
+    trained = site.layout.flatten(site.generator.shared_state())
+    return clip_to_norm(trained - site.layout.flatten(base), site.codec.clip_norm)
+
+
+def _encrypt(
+    site: Site, plan: RoundPlan, digest: bytes, scheme: Scheme, update: FloatVector
+) -> Outgoing:
+    """Fixed point, encryption and frames, chunk by chunk onto the site's own disk."""
+    share = weight_share(site.weight, site.manifest.weights)
+    values = site.codec.encode(update, share)
+
+    def frames() -> Iterator[bytes]:
+        for index in range(scheme.parameters.chunk_count(values.size)):
+            chunk = scheme.encrypt_chunk(values[scheme.parameters.chunk_slice(index, values.size)])
+            header = FrameHeader.of_chunk(
+                scheme.parameters,
+                session=site.session,
+                round=plan.round,
+                sender=site.name,
+                chunk_index=index,
+                value_count=values.size,
+            )
+            yield encode_frame(header, chunk.residues, chunk.openers)
+
+    return site.store.write_outgoing(digest.hex(), frames())
+
+
+def _upload(site: Site, round_number: int, digest: bytes, outgoing: Outgoing) -> bool:
+    """Send what the coordinator lacks; False if the round went on without this site."""
+    done = 0
+
+    def tell(frame_bytes: int) -> None:
+        nonlocal done
+        done += frame_bytes
+        site.progress.transfer(done, outgoing.total_bytes)
+
+    manifest = UploadManifest(
+        plan_hash=digest,
+        chunk_hashes=tuple(bytes.fromhex(value) for value in outgoing.chunk_hashes),
+        merkle_root=bytes.fromhex(outgoing.merkle_root),
+        total_bytes=outgoing.total_bytes,
+    )
+    try:
+        site.coordinator.upload(round_number, manifest, outgoing.frame, tell)
+    except (WrongPhase, WrongRound) as error:
+        site.progress.emit("excluded", round=round_number, reason=str(error))
+        return False
+    site.log({"type": "upload.sent", "round": round_number, "upload_root": outgoing.merkle_root})
+    return True
+
+
+def _await_aggregate(site: Site, round_number: int) -> AggregateInfo | None:
+    """What the round was summed to; None if it was aborted."""
+    for status in _statuses(site, round_number, ended=False):
+        if status.round_phase is RoundPhase.ABORTED and status.round == round_number:
+            return None
+        if status.round > round_number or status.round_phase in (
+            RoundPhase.AGGREGATED,
+            RoundPhase.CLOSED,
+        ):
+            return site.coordinator.get_aggregate(round_number)
+    return None
+
+
+def _check_own_upload(
+    site: Site, aggregate: AggregateInfo, outgoing: Outgoing, *, accepted: bool
+) -> bool:
+    """Whether this site's upload is in the sum; a root that is not its own is refused."""
+    for entry in aggregate.included:
+        if entry.site == site.name:
+            if entry.upload_root.hex() != outgoing.merkle_root or not accepted:
+                raise AggregateRefused(
+                    f"the sum of round {aggregate.round} names an upload of this site that it "
+                    "did not make",
+                    hint="do not go on with this coordinator before it has been looked into",
+                )
+            return True
+    return False
+
+
+def _statuses(site: Site, round_number: int, *, ended: bool = True) -> Iterator[SessionStatus]:
+    """Poll until the round is over (or, with `ended` False, for ever); each status once."""
+    while True:
+        status = site.status()
+        if ended and (status.round != round_number or status.round_phase in _OVER):
+            return
+        yield status
+        time.sleep(_PACE_S)

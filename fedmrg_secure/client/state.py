@@ -1,0 +1,271 @@
+"""What a site keeps on its own disk, so that it can be killed at any point and go on.
+
+::
+
+    state/state.json              which round was applied last
+    state/round-0003.safetensors  the shared state after round 3 (0: the initial state)
+    state/round-0003.json         its hash, and the hash of the history up to it
+    state/keys/epoch-1.key        the federation's decryption key of an epoch (mode 0600)
+    state/nonce.json              this site's nonce of the round in hand
+    state/outgoing/               the encrypted update of the round in hand, not yet acknowledged
+
+Every file is written beside its place, flushed and renamed; `state.json` comes last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+
+from fedmrg_secure.core.canonical import HASH_BYTES, tagged_hash
+from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.merkle import leaf_hash, merkle_root
+from fedmrg_secure.crypto.keys import SecretBytes
+from fedmrg_secure.update.layout import Layout
+
+SharedState = Mapping[str, npt.NDArray[np.float32]]
+_UPLOAD: Final = "upload.json"
+_ANEW: Final = "move the state folder away to join anew from the session's start"
+
+
+class SiteStateBroken(FedmrgError):
+    """A file of the site's own state cannot be read back."""
+
+    code: ClassVar[str] = "FMRG-6201"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The last round whose aggregate this site has applied.
+
+    Attributes:
+        session: hash of the session manifest, hex.
+        round: its number, 0 before the first.
+        training_round: how many rounds have been applied in all; aborted rounds do not count.
+        plan_hash: of its plan, hex; empty before the first.
+        model_hash: `hash_state` after it, hex.
+        transcript: hash of the history up to it, as every site computes it for itself, hex.
+    """
+
+    session: str
+    round: int
+    training_round: int
+    plan_hash: str
+    model_hash: str
+    transcript: str
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """An encrypted update on disk, complete and ready to be sent (again).
+
+    Attributes:
+        plan_hash: the plan it was made for, hex.
+        chunk_hashes: RFC 6962 leaf hash of each frame, hex.
+        merkle_root: over them, hex.
+        total_bytes: of all frames.
+        folder: where the frames lie.
+    """
+
+    plan_hash: str
+    chunk_hashes: list[str]
+    merkle_root: str
+    total_bytes: int
+    folder: Path
+
+    def frame(self, index: int) -> bytes:
+        """The bytes of one frame, read from disk."""
+        return _frame_path(self.folder, index).read_bytes()
+
+
+def hash_state(layout: Layout, state: SharedState) -> str:
+    """The hash by which sites compare models: layout digest and float32 values, hex."""
+    values = layout.flatten(state).astype("<f4")
+    return tagged_hash(
+        "fedmrg/model-state/v1", bytes.fromhex(layout.digest), values.tobytes()
+    ).hex()
+
+
+class SiteStore:
+    """The state folder of one site.
+
+    Args:
+        folder: made if absent, mode 0700.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "keys").mkdir(exist_ok=True, mode=0o700)
+
+    def applied(self) -> Applied | None:
+        """The last applied round, None on a first start.
+
+        Raises:
+            SiteStateBroken: its file is there and cannot be read.
+        """
+        pointer = self._folder / "state.json"
+        if not pointer.exists():
+            return None
+        try:
+            number = json.loads(pointer.read_text(encoding="utf-8"))["training_round"]
+            return Applied(**json.loads(self._applied_path(number).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise SiteStateBroken(
+                f"the site's state cannot be read: {error}", location=str(pointer), hint=_ANEW
+            ) from error
+
+    def load_state(self, training_round: int) -> dict[str, npt.NDArray[np.float32]]:
+        """The shared state after `training_round` applied rounds."""
+        path = self.state_path(training_round)
+        try:
+            return load_file(path)
+        except Exception as error:
+            raise SiteStateBroken(
+                f"the model state cannot be read: {error}",
+                location=str(path),
+                hint=_ANEW,
+            ) from error
+
+    def state_path(self, training_round: int) -> Path:
+        return self._folder / f"round-{training_round:04d}.safetensors"
+
+    def save_applied(self, applied: Applied, state: SharedState) -> None:
+        """Keep the state after a round; durable on return."""
+        path = self.state_path(applied.training_round)
+        scratch = path.with_suffix(".part")
+        save_file({name: np.ascontiguousarray(values) for name, values in state.items()}, scratch)
+        _flush(scratch)
+        scratch.replace(path)
+        _write_durably(
+            self._applied_path(applied.training_round), json.dumps(asdict(applied)).encode()
+        )
+        self._point_to(applied.training_round)
+
+    def key(self, epoch: int) -> SecretBytes | None:
+        """The decryption key of an epoch, None if this site has not got it yet."""
+        path = self._key_path(epoch)
+        return SecretBytes(path.read_bytes()) if path.exists() else None
+
+    def save_key(self, epoch: int, key: SecretBytes) -> None:
+        _write_durably(self._key_path(epoch), key.reveal(), mode=0o600)
+
+    def sealed_keys(self, epoch: int) -> dict[str, bytes] | None:
+        """The epoch's key as this site, its maker, has sealed it to each site; None before."""
+        path = self._sealed_path(epoch)
+        if not path.exists():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: bytes.fromhex(value) for name, value in content.items()}
+
+    def save_sealed_keys(self, epoch: int, sealed: Mapping[str, bytes]) -> None:
+        """Keep the sealings: sealing is randomised, and another one would be refused."""
+        content = {name: value.hex() for name, value in sealed.items()}
+        _write_durably(self._sealed_path(epoch), json.dumps(content).encode())
+
+    def forget_keys(self) -> None:
+        """Remove every decryption key: the session is over."""
+        for path in (self._folder / "keys").iterdir():
+            path.unlink()
+
+    def outgoing(self, plan_hash: str) -> Outgoing | None:
+        """The complete encrypted update made for this plan, if there is one."""
+        path = self._outgoing_folder / _UPLOAD
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        if content.get("plan_hash") != plan_hash:
+            return None
+        return Outgoing(**content, folder=self._outgoing_folder)
+
+    def write_outgoing(self, plan_hash: str, frames: Iterable[bytes]) -> Outgoing:
+        """Keep an encrypted update, frame by frame; complete and durable on return.
+
+        Args:
+            plan_hash: the plan it is for, hex.
+            frames: in chunk order; taken one by one, so that memory holds only one.
+        """
+        self.clear_outgoing()
+        folder = self._outgoing_folder
+        folder.mkdir(mode=0o700)
+        hashes, total_bytes = [], 0
+        for index, frame in enumerate(frames):
+            _frame_path(folder, index).write_bytes(frame)
+            hashes.append(leaf_hash(frame))
+            total_bytes += len(frame)
+        chunk_hashes, root = [value.hex() for value in hashes], merkle_root(hashes).hex()
+        content = {
+            "plan_hash": plan_hash,
+            "chunk_hashes": chunk_hashes,
+            "merkle_root": root,
+            "total_bytes": total_bytes,
+        }
+        _write_durably(folder / _UPLOAD, json.dumps(content).encode())
+        return Outgoing(plan_hash, chunk_hashes, root, total_bytes, folder)
+
+    def clear_outgoing(self) -> None:
+        shutil.rmtree(self._outgoing_folder, ignore_errors=True)
+
+    def nonce(self, round_number: int) -> bytes:
+        """This site's nonce of a round: fresh at the first call, the same after a restart."""
+        path = self._folder / "nonce.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["round"] == round_number:
+                return bytes.fromhex(content["nonce"])
+        except (OSError, ValueError, KeyError):
+            pass
+        nonce = os.urandom(HASH_BYTES)
+        content = {"round": round_number, "nonce": nonce.hex()}
+        _write_durably(path, json.dumps(content).encode())
+        return nonce
+
+    @property
+    def _outgoing_folder(self) -> Path:
+        return self._folder / "outgoing"
+
+    def _applied_path(self, training_round: int) -> Path:
+        return self._folder / f"round-{training_round:04d}.json"
+
+    def _point_to(self, training_round: int) -> None:
+        content = json.dumps({"training_round": training_round})
+        _write_durably(self._folder / "state.json", content.encode())
+
+    def _sealed_path(self, epoch: int) -> Path:
+        return self._folder / "keys" / f"epoch-{epoch}.sealed.json"
+
+    def _key_path(self, epoch: int) -> Path:
+        return self._folder / "keys" / f"epoch-{epoch}.key"
+
+
+def _frame_path(folder: Path, index: int) -> Path:
+    return folder / f"{index:06d}.frame"
+
+
+def _write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
+    scratch = path.with_name(path.name + ".part")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,231 @@
+"""What a run will be, worked out before anything starts: parties, layout, scheme, costs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar
+
+from fedmrg_secure import __version__
+from fedmrg_secure.client.state import hash_state
+from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.core.errors import InputError
+from fedmrg_secure.core.types import party_name
+from fedmrg_secure.crypto.capacity import check_capacity
+from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader
+from fedmrg_secure.crypto.parameters import CKKS_SHARED, SchemeParameters
+from fedmrg_secure.data.records import Task
+from fedmrg_secure.data.task import describe_task, load_centre
+from fedmrg_secure.federation.run_folder import RunFolder
+from fedmrg_secure.model.report_generator import (
+    ParameterCounts,
+    ReportGenerator,
+    build_report_generator,
+)
+from fedmrg_secure.protocol.manifest import SessionManifest
+from fedmrg_secure.provisioning.site_kit import load_kit
+from fedmrg_secure.update.fixed_point import FixedPoint
+from fedmrg_secure.update.layout import Layout
+
+_LIBRARIES_MB = 430
+"""Resident memory of a site's process with its libraries loaded and no model (measured)."""
+_COORDINATOR_MB = 110
+"""Resident memory of a coordinator's process without chunks (measured)."""
+
+
+class UnknownSite(InputError):
+    """`federation.sites` names a centre that does not participate."""
+
+    code: ClassVar[str] = "FMRG-6001"
+
+
+class TooFewSites(InputError):
+    """The run has fewer sites than it needs for a round."""
+
+    code: ClassVar[str] = "FMRG-6002"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that can start.
+
+    Attributes:
+        config: what was asked for.
+        task: the centres and the rows left out.
+        sites: party names of the sites that train, sorted.
+        generator: the model in its initial state.
+        layout: of the shared state.
+        parameters: of the scheme for this many sites.
+        codec: between real updates and the integers that are encrypted.
+        records: training records of each site.
+        weights: each site's weight: 1, or its number of training records.
+    """
+
+    config: RunConfig
+    task: Task
+    sites: tuple[str, ...]
+    generator: ReportGenerator
+    layout: Layout
+    parameters: SchemeParameters
+    codec: FixedPoint
+    records: dict[str, int]
+    weights: dict[str, int]
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Party names of the centres that never train."""
+        return self.task.unseen
+
+    @property
+    def counts(self) -> ParameterCounts:
+        return self.generator.parameter_counts
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes of one site's encrypted update: exact."""
+        return self._vector_bytes(self.sites[0], contributors=1)
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes of the encrypted sum when every site is in it: exact."""
+        return self._vector_bytes(AGGREGATE, contributors=len(self.sites))
+
+    @property
+    def error_bound(self) -> float:
+        """Largest error of a coordinate of the weighted mean, in the update's units."""
+        weights = self.weights.values()
+        return self.codec.error_bound(len(self.sites), Fraction(sum(weights), max(weights)))
+
+    @property
+    def site_memory_mb(self) -> int:
+        """Estimate of one site's resident memory: libraries, model, gradients, optimiser."""
+        model = 4 * self.counts.total + 16 * self.counts.shared + 8 * 4 * self.layout.size
+        return _LIBRARIES_MB + round(model / 2**20)
+
+    @property
+    def coordinator_memory_mb(self) -> int:
+        """Estimate of the coordinator's resident memory: a few chunks, whatever the model."""
+        return _COORDINATOR_MB + round(6 * 8 * self.parameters.chunk_values / 2**20)
+
+    def scheme_facts(self) -> dict[str, Any]:
+        """What a reader should know of the encryption."""
+        return {
+            **self.parameters.to_json(),
+            "residue_bits": self.parameters.residue_bits,
+            "clip_norm": self.codec.clip_norm,
+            "precision_bits": self.codec.precision_bits,
+            "grid_step": self.codec.step,
+            "max_error": self.error_bound,
+            "parameters_digest": self.parameters.digest,
+        }
+
+    def write_session(self, folder: RunFolder) -> SessionManifest:
+        """Pin the session: write ``coordinator/session.json`` for the provisioned folder."""
+        config = self.config
+        roster = load_kit(folder.coordinator / "kit").roster
+        manifest = SessionManifest(
+            federation=federation_name(config),
+            name=config.name,
+            nonce=secrets.token_hex(32),
+            rounds=config.training.rounds,
+            scheme=self.parameters.scheme,
+            scheme_parameters=self.parameters.to_json(),
+            scheme_digest=self.parameters.digest,
+            shared_key=self.parameters.scheme == CKKS_SHARED,
+            rotate_after=config.secure_aggregation.rotate_after,
+            layout_digest=self.layout.digest,
+            value_count=self.layout.size,
+            base_hash=self.generator.base_hash,
+            tokenizer_hash=self.generator.tokenizer_hash,
+            initial_state_hash=hash_state(self.layout, self.generator.shared_state()),
+            software=__version__,
+            clip_norm=decimal(config.update.clip_norm),
+            precision_bits=config.update.precision_bits,
+            weighting=config.update.weighting,
+            weights=self.weights,
+            roster_hash=roster.hash,
+            min_sites=config.federation.min_sites,
+            site_timeout_ms=round(config.federation.site_timeout_s * 1000),
+            join_deadline_ms=round(config.federation.join_deadline_s * 1000),
+            round_deadline_ms=round(config.federation.round_deadline_s * 1000),
+        )
+        manifest.write(folder.coordinator / "session.json")
+        return manifest
+
+    def _vector_bytes(self, sender: str, *, contributors: int) -> int:
+        size = self.layout.size
+        return sum(
+            FrameHeader.of_chunk(
+                self.parameters,
+                session=bytes(32),
+                round=1,
+                sender=sender,
+                chunk_index=index,
+                value_count=size,
+                contributors=contributors,
+            ).frame_bytes
+            for index in range(self.parameters.chunk_count(size))
+        )
+
+
+def make_plan(config: RunConfig) -> RunPlan:
+    """Check data, model and scheme together and work out what the run will cost.
+
+    Raises:
+        InputError: the data is broken, a site is unknown, the sites are too few, the numbers do
+            not fit the scheme or its error is above ``secure_aggregation.max_error``.
+    """
+    task = describe_task(config.data)
+    sites = _chosen_sites(config, task)
+    generator = build_report_generator(
+        config.model, config.update, image_size=config.data.image_size, seed=config.seed
+    )
+    layout = Layout.of({name: array.shape for name, array in generator.shared_state().items()})
+    codec = FixedPoint(config.update.clip_norm, config.update.precision_bits)
+    records = {site: len(load_centre(config.data, site).train) for site in sites}
+    weights = _weights(config, records)
+    parameters = check_capacity(
+        config.secure_aggregation.scheme,
+        sites=len(sites),
+        clip_norm=codec.clip_norm,
+        precision_bits=codec.precision_bits,
+        max_error=config.secure_aggregation.max_error,
+        total_weight=Fraction(sum(weights.values()), max(weights.values())),
+    )
+    return RunPlan(config, task, sites, generator, layout, parameters, codec, records, weights)
+
+
+def federation_name(config: RunConfig) -> str:
+    """The throw-away federation's name: the run's, in the form of a party name."""
+    return party_name(config.name)
+
+
+def decimal(value: float) -> str:
+    """A positive number as plain decimal digits that read back as the same float."""
+    text = f"{value:.17f}".rstrip("0").rstrip(".")
+    if float(text) != value:
+        raise ValueError(f"{value!r} has no plain decimal form of 17 places")
+    return text
+
+
+def _weights(config: RunConfig, records: Mapping[str, int]) -> dict[str, int]:
+    uniform = config.update.weighting == "uniform"
+    return {site: 1 if uniform else max(1, count) for site, count in records.items()}
+
+
+def _chosen_sites(config: RunConfig, task: Task) -> tuple[str, ...]:
+    asked = config.federation.sites
+    sites = tuple(sorted(task.participating if asked is None else asked))
+    if unknown := sorted(set(sites) - set(task.participating)):
+        raise UnknownSite(
+            f"federation.sites names {', '.join(unknown)}",
+            hint=f"participating centres are {', '.join(sorted(task.participating))}",
+        )
+    if len(set(sites)) < config.federation.min_sites:
+        raise TooFewSites(
+            f"{len(set(sites))} sites can never be min_sites={config.federation.min_sites}",
+            hint="lower federation.min_sites or let more centres take part",
+        )
+    return sites
