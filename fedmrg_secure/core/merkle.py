@@ -56,6 +56,12 @@ class MerkleRange:
         self._peaks.append(node)
         self._size += 1
 
+    def copy(self) -> MerkleRange:
+        """The same tree, growing on its own."""
+        twin = MerkleRange()
+        twin._size, twin._peaks = self._size, list(self._peaks)
+        return twin
+
     def root(self) -> bytes:
         """The tree's root, 32 bytes; SHA-256 of nothing for the empty tree."""
         if not self._peaks:

@@ -27,7 +27,7 @@ ROSTER_SIGNER: Final = "roster"
 class EnrolmentRefused(InputError):
     """The authority does not enrol or revoke this party."""
 
-    code: ClassVar[str] = "FMRG-6511"
+    code: ClassVar[str] = "FMRG-6611"
 
 
 @dataclass(frozen=True)

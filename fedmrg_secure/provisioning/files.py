@@ -29,25 +29,25 @@ PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey | X25519PrivateKey
 class IdentityFileMissing(InputError):
     """A file of a kit or an authority is not there."""
 
-    code: ClassVar[str] = "FMRG-6501"
+    code: ClassVar[str] = "FMRG-6601"
 
 
 class IdentityFileInvalid(InputError):
     """A file of a kit, an authority, a request or a grant is not what it should be."""
 
-    code: ClassVar[str] = "FMRG-6502"
+    code: ClassVar[str] = "FMRG-6602"
 
 
 class IdentityFileExposed(InputError):
     """A private key's file can be read by others."""
 
-    code: ClassVar[str] = "FMRG-6503"
+    code: ClassVar[str] = "FMRG-6603"
 
 
 class IdentityFolderInUse(InputError):
     """A folder that is to hold new keys already holds some."""
 
-    code: ClassVar[str] = "FMRG-6504"
+    code: ClassVar[str] = "FMRG-6604"
 
 
 def make_private_folder(folder: Path) -> None:

@@ -66,19 +66,19 @@ ROSTER_FILE: Final = "roster.json"
 class KitMismatch(InputError):
     """The files of a kit do not belong together."""
 
-    code: ClassVar[str] = "FMRG-6521"
+    code: ClassVar[str] = "FMRG-6621"
 
 
 class KitExpired(InputError):
     """A certificate of a kit is out of its time."""
 
-    code: ClassVar[str] = "FMRG-6522"
+    code: ClassVar[str] = "FMRG-6622"
 
 
 class KitForeign(InputError):
     """A certificate or roster does not come from the authority that the kit pins."""
 
-    code: ClassVar[str] = "FMRG-6523"
+    code: ClassVar[str] = "FMRG-6623"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""Comparing the logs of one run: parties that saw the same thing must have written the same.
+
+A party that rewrites its own log can sign the new version, but not what the others wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from fedmrg_secure.audit_log.recompute import LogInvalid, VerifiedLog
+from fedmrg_secure.core.types import COORDINATOR
+
+_ROUND_FACTS: Final = (
+    "plan_hash",
+    "base_state_hash",
+    "aggregate_hash",
+    "aggregate_root",
+    "transcript_hash",
+    "included",
+)
+"""Said by several parties of one round, and the same for all of them."""
+
+_SESSION_FACTS: Final = ("session", "manifest_hash")
+
+_RECEIPTS: Final = {"upload.received": "upload.sent", "round.acknowledged": "round.acknowledged"}
+"""What the coordinator logs of a site, and what that site logged of it."""
+
+
+def cross_check(logs: Mapping[str, VerifiedLog]) -> None:
+    """Return if the logs of a run agree, else raise.
+
+    Args:
+        logs: by party, each verified by itself; the coordinator's is among them.
+
+    Raises:
+        LogInvalid: naming the first entry that another party's log contradicts, or the log that
+            lacks what another party received from it.
+    """
+    coordinator = logs[COORDINATOR]
+    for site in _accepted(coordinator):
+        if site not in logs:
+            raise LogInvalid(site, None, "there is no log, but the coordinator accepted this site")
+    _check_facts(logs)
+    _check_models(logs)
+    for site, log in logs.items():
+        if site != COORDINATOR:
+            _check_receipts(coordinator, log)
+    _check_heads(logs)
+
+
+def _accepted(coordinator: VerifiedLog) -> list[str]:
+    return [e["site"] for e in coordinator.events if e["type"] == "session.accepted" if "site" in e]
+
+
+def _check_facts(logs: Mapping[str, VerifiedLog]) -> None:
+    """Facts of rounds, sessions and keys, each compared with whoever said it first."""
+    said: dict[tuple[object, ...], tuple[str, Any]] = {}
+    for party, event, about, fact in _facts(logs):
+        value = tuple(event[fact]) if isinstance(event[fact], list) else event[fact]
+        first, other = said.setdefault((*about, fact), (party, value))
+        if other != value:
+            raise LogInvalid(
+                party,
+                event["seq"],
+                f"its {fact} is not what {first} logged for the same {about[0]}",
+            )
+
+
+def _facts(
+    logs: Mapping[str, VerifiedLog],
+) -> Iterator[tuple[str, Mapping[str, Any], tuple[object, ...], str]]:
+    for party in _coordinator_first(logs):
+        for event in logs[party].events:
+            kind = event["type"]
+            for fact in _SESSION_FACTS:
+                if fact in event:
+                    yield party, event, ("session",), fact
+            for fact in _ROUND_FACTS:
+                if fact in event and "round" in event:
+                    yield party, event, ("round", event["round"]), fact
+            if kind in ("key.published", "key.received") and "key_hash" in event:
+                yield party, event, ("key", event["epoch"]), "key_hash"
+
+
+def _check_models(logs: Mapping[str, VerifiedLog]) -> None:
+    """In a round that was closed everybody ended with one model."""
+    models = {
+        event["round"]: event["model_hash"]
+        for event in logs[COORDINATOR].events
+        if event["type"] == "round.closed" and "model_hash" in event
+    }
+    for party in _coordinator_first(logs):
+        for event in logs[party].events:
+            if "model_hash" not in event or "round" not in event:
+                continue
+            if models.get(event["round"], event["model_hash"]) != event["model_hash"]:
+                raise LogInvalid(
+                    party, event["seq"], "its model_hash is not that of the closed round"
+                )
+
+
+def _check_receipts(coordinator: VerifiedLog, site: VerifiedLog) -> None:
+    """What the coordinator received from a site, that site must have logged."""
+    sent = {(event["type"], event["round"]): event for event in site.events if "round" in event}
+    finished = _finished_with(coordinator, site.party)
+    for receipt in coordinator.events:
+        if receipt.get("site") != site.party or receipt["type"] not in _RECEIPTS:
+            continue
+        origin = sent.get((_RECEIPTS[receipt["type"]], receipt["round"]))
+        if origin is None:
+            if finished:
+                raise LogInvalid(
+                    site.party,
+                    site.size,
+                    f"it is missing: the coordinator logged {receipt['type']} of round "
+                    f"{receipt['round']} from this site",
+                )
+            continue
+        for fact in origin.keys() & receipt.keys() - {"type", "seq", "time", "site"}:
+            if origin[fact] != receipt[fact]:
+                raise LogInvalid(
+                    site.party,
+                    origin["seq"],
+                    f"its {fact} is not what the coordinator received in round {receipt['round']}",
+                )
+
+
+def _finished_with(coordinator: VerifiedLog, site: str) -> bool:
+    """Whether the session ended well with this site still in it, so that its log is complete."""
+    kinds = {event["type"] for event in coordinator.events}
+    lost = {event["site"] for event in coordinator.events if event["type"] == "site.lost"}
+    return "session.finished" in kinds and site not in lost
+
+
+def _check_heads(logs: Mapping[str, VerifiedLog]) -> None:
+    """A head of a peer's log that a party has seen must still be a prefix of that log."""
+    for party in _coordinator_first(logs):
+        for event in logs[party].events:
+            peer, size = event.get("peer"), event.get("peer_log_size")
+            if not isinstance(peer, str) or peer not in logs or size is None:
+                continue
+            log = logs[peer]
+            if size > log.size:
+                raise LogInvalid(peer, log.size, f"it is missing: {party} has seen {size} entries")
+            if log.roots[size].hex() != event.get("peer_log_root"):
+                raise LogInvalid(
+                    peer,
+                    max(size - 1, 0),
+                    f"it or one before differs from what {party} saw: a fork",
+                )
+
+
+def _coordinator_first(logs: Mapping[str, VerifiedLog]) -> Iterable[str]:
+    return sorted(logs, key=lambda party: (party != COORDINATOR, party))

@@ -1,0 +1,113 @@
+"""Checking all logs of one run offline, each by itself and against the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final
+
+from fedmrg_secure.audit_log.checkpoint import log_origin
+from fedmrg_secure.audit_log.cross_check import cross_check
+from fedmrg_secure.audit_log.files import ENTRIES_FILE
+from fedmrg_secure.audit_log.recompute import LogInvalid, VerifiedLog, verify_log
+from fedmrg_secure.core.errors import InputError
+from fedmrg_secure.core.types import COORDINATOR
+
+_ROSTERS: Final = ("log/roster.json", "coordinator/kit/roster.json")
+
+
+class RunWithoutLogs(InputError):
+    """A folder holds no run whose logs could be checked."""
+
+    code: ClassVar[str] = "FMRG-7041"
+
+
+@dataclass(frozen=True)
+class LogKeys:
+    """Who may sign which log.
+
+    Args:
+        federation: the federation's name.
+        public_keys: Ed25519 keys, 32 bytes, by party; of revoked parties too.
+    """
+
+    federation: str
+    public_keys: Mapping[str, bytes]
+
+    @classmethod
+    def stated_by(cls, roster_file: bytes) -> LogKeys:
+        """The keys that a roster file states, its signature unchecked.
+
+        Assumes:
+            Whoever holds the folder did not replace the roster; `fedmrg log verify` checks its
+            signature up to the federation's root before it comes here.
+
+        Raises:
+            RunWithoutLogs: it is no roster file.
+        """
+        try:
+            roster = json.loads(roster_file)["roster"]
+            keys = {
+                str(entry["party"]): bytes.fromhex(entry["signing_key"])
+                for entry in roster["entries"]
+            }
+            return cls(str(roster["federation"]), keys)
+        except (ValueError, KeyError, TypeError):
+            raise RunWithoutLogs("the run's roster is malformed") from None
+
+
+def find_roster(run_folder: Path) -> Path:
+    """The roster that a run's parties went by: in ``log/``, else in the coordinator's kit.
+
+    Raises:
+        RunWithoutLogs: there is none.
+    """
+    for name in _ROSTERS:
+        if (run_folder / name).is_file():
+            return run_folder / name
+    raise RunWithoutLogs(
+        f"{run_folder} holds no roster, so no log can be checked",
+        hint="give the folder of a run, as `fedmrg run` made it",
+        location=str(run_folder),
+    )
+
+
+def find_logs(run_folder: Path) -> dict[str, Path]:
+    """The log folders of a run by party: ``log/PARTY``, else ``sites/PARTY/log`` and so on."""
+    folders = {
+        COORDINATOR: run_folder / COORDINATOR / "log",
+        **{path.parent.name: path for path in sorted(run_folder.glob("sites/*/log"))},
+        **{path.name: path for path in sorted(run_folder.glob("log/*"))},
+    }
+    return {party: folder for party, folder in folders.items() if (folder / ENTRIES_FILE).is_file()}
+
+
+def verify_run(run_folder: Path, keys: LogKeys | None = None) -> list[VerifiedLog]:
+    """Check every party's log of a run, then compare them.
+
+    Args:
+        run_folder: as `fedmrg run` made it; finished or not.
+        keys: who may sign which log; those that the run's own roster states, unless given.
+
+    Returns:
+        The logs, the coordinator's first, then by name.
+
+    Raises:
+        LogInvalid: naming the party, the first bad entry and the reason.
+        RunWithoutLogs: there is nothing to check.
+    """
+    keys = keys or LogKeys.stated_by(find_roster(run_folder).read_bytes())
+    folders = find_logs(run_folder)
+    if COORDINATOR not in folders:
+        raise LogInvalid(COORDINATOR, None, "there is no log")
+    logs: dict[str, VerifiedLog] = {}
+    for party in sorted(folders, key=lambda name: (name != COORDINATOR, name)):
+        key = keys.public_keys.get(party)
+        if key is None:
+            raise LogInvalid(party, None, "the roster knows no such party")
+        origin = log_origin(keys.federation, party)
+        logs[party] = verify_log(folders[party], party, origin, key)
+    cross_check(logs)
+    return list(logs.values())
