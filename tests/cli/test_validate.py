@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedmrg_secure.cli.main import run_command
+
+GOOD = """\
+name: ward
+data:
+  source: phantom
+  patients_per_centre: 12
+  patients_per_unseen_centre: 4
+secure_aggregation:
+  scheme: ckks-shared
+  acknowledge_collusion_risk: true
+training:
+  rounds: 3
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    path = tmp_path / "ward.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_sound_configuration_gets_its_cost(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["validate", str(config_file), "--json", "--set", "training.rounds=2"]) == 0
+    captured = capsys.readouterr()
+    figures = json.loads(captured.out)
+    assert "is sound" in captured.err
+    sent, sites = figures["parameters"]["sent"], len(figures["sites"])
+    assert 0 < sent < figures["parameters"]["total"]
+    assert sites == 4
+    assert len(figures["unseen"]) == 2
+    up, down = (figures["bytes_per_round_per_site"][way] for way in ("up", "down"))
+    # 40-bit residues are 5 bytes a value; headers, seeds and padding come on top.
+    assert 5 * sent < up <= 5.2 * sent
+    assert up < down <= 5.2 * sent
+    assert figures["total_bytes"] == 2 * sites * (up + down)
+    assert figures["error_bound_of_clip_norm"] <= 1e-5
+    assert figures["memory_mb"]["site"] > figures["memory_mb"]["coordinator"] > 0
+
+
+def test_mistakes_come_all_at_once_and_nothing_is_computed(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config_file.write_text(GOOD.replace("rounds", "ronds") + "seed: x\n")
+    assert run_command(["validate", str(config_file)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"{config_file}:10:3  FMRG-1004" in captured.err
+    assert f"{config_file}:11:7  FMRG-1006" in captured.err
+    assert captured.err.endswith("2 errors; nothing was started.\n")
+
+
+def test_precision_beyond_the_scheme_is_refused_before_training(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["validate", str(config_file), "--set", "update.precision_bits=30"]) == 2
+    assert "FMRG-4" in capsys.readouterr().err
+
+
+def test_an_error_bound_above_the_allowed_one_is_refused(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["validate", str(config_file), "--set", "update.precision_bits=8"]) == 2
+    assert "secure_aggregation.max_error" in capsys.readouterr().err
+
+
+def test_the_data_is_checked_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "real.yaml"
+    path.write_text(
+        "name: real\n"
+        "data: {source: manifest, root: nowhere, participating: [A, B]}\n"
+        "secure_aggregation: {scheme: insecure-plaintext, acknowledge_plaintext: true}\n"
+    )
+    assert run_command(["validate", str(path)]) == 2
+    assert "FMRG-2" in capsys.readouterr().err
