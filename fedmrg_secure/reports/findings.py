@@ -13,6 +13,7 @@ Labeler = Callable[[str], Sequence[Status]]
 """A report's text -> one status per class of CHEXPERT_CLASSES."""
 
 _SENTENCE: Final = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)\s*", re.DOTALL)
+_STATED: Final = (Status.POSITIVE, Status.UNCERTAIN)
 _NO_FINDING: Final = "No Finding"
 
 
@@ -31,9 +32,9 @@ class Comparison:
     Attributes:
         reference: the reference's sentences, marked agreed or missed.
         generated: the generated report's sentences, marked agreed or invented.
-        agreed: classes positive in both.
-        missed: classes positive in the reference only.
-        invented: classes positive in the generated report only.
+        agreed: classes stated in both.
+        missed: classes stated in the reference only.
+        invented: classes stated in the generated report only.
     """
 
     reference: tuple[Piece, ...]
@@ -44,12 +45,12 @@ class Comparison:
 
 
 def compare(reference: str, generated: str, label: Labeler) -> Comparison:
-    """Compare two reports by their POSITIVE classes.
+    """Compare two reports by the classes that they state: POSITIVE or UNCERTAIN, as in the scores.
 
-    A sentence is marked for a class that it states itself and that its whole report is positive
-    for; where its classes differ in kind, ``missed`` and ``invented`` win over ``agreed``.
+    A sentence is marked for a class that it states itself and that its whole report states; where
+    its classes differ in kind, ``missed`` and ``invented`` win over ``agreed``.
     """
-    wanted, found = _positive(reference, label), _positive(generated, label)
+    wanted, found = _stated(reference, label), _stated(generated, label)
     agreed = wanted & found
     return Comparison(
         reference=_pieces(reference, label, agreed, wanted - found, "missed"),
@@ -65,7 +66,7 @@ def _pieces(
 ) -> tuple[Piece, ...]:
     pieces = []
     for sentence in _SENTENCE.findall(text):
-        classes = _positive(sentence, label) - {_NO_FINDING}
+        classes = _stated(sentence, label) - {_NO_FINDING}
         kind = mark if classes & only_here else "agreed" if classes & agreed else ""
         words = sentence.rstrip()
         pieces.append(Piece(words, kind))
@@ -73,9 +74,9 @@ def _pieces(
     return tuple(piece for piece in pieces if piece.text)
 
 
-def _positive(text: str, label: Labeler) -> set[str]:
+def _stated(text: str, label: Labeler) -> set[str]:
     statuses = zip(CHEXPERT_CLASSES, label(text), strict=True)
-    return {name for name, status in statuses if status is Status.POSITIVE}
+    return {name for name, status in statuses if status in _STATED}
 
 
 def _ordered(classes: set[str]) -> tuple[str, ...]:

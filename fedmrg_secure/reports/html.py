@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fedmrg_secure.core.config import ManifestData
+from fedmrg_secure.data.labeler import label_report
 from fedmrg_secure.reports import cost, facts, utility, wording
 from fedmrg_secure.reports.findings import Comparison, Labeler, compare
 from fedmrg_secure.reports.plots import dumbbell, line_chart
@@ -47,8 +48,6 @@ def write_report(root: Path) -> Path:
         NotARunFolder: `root` holds no run.
         FedmrgError: the run's manifest or configuration is invalid.
     """
-    from fedmrg_secure.data.labeler import label_report
-
     page = render_report(read_run(root), label_report)
     target = root / "report.html"
     scratch = target.with_name(target.name + ".part")
@@ -110,6 +109,7 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
         "rounds_done": max((row.round for row in run.rounds), default=0),
         "utility": achieved,
         "charts": _charts(achieved),
+        "all_metrics": utility.all_metrics(achieved.means) if achieved else (),
         "headline_metrics": utility.HEADLINE,
         "dumbbell": dumbbell,
         "high": _highest(achieved),

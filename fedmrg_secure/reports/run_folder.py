@@ -139,12 +139,11 @@ class Run:
     problems: tuple[str, ...]
 
 
-def read_run(root: Path) -> Run:
-    """Read a run's folder.
+def require_run(root: Path) -> None:
+    """Return if `root` holds a run's manifest and configuration.
 
     Raises:
-        NotARunFolder: no ``run.json`` or no ``config.yaml`` there.
-        FedmrgError: ``run.json`` or ``config.yaml`` is invalid.
+        NotARunFolder: it does not.
     """
     for name in ("run.json", "config.yaml"):
         if not (root / name).is_file():
@@ -152,6 +151,16 @@ def read_run(root: Path) -> Run:
                 f"{root} holds no {name}",
                 hint="name the folder that `fedmrg run` made, e.g. runs/quickstart",
             )
+
+
+def read_run(root: Path) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        NotARunFolder: no ``run.json`` or no ``config.yaml`` there.
+        FedmrgError: ``run.json`` or ``config.yaml`` is invalid.
+    """
+    require_run(root)
     manifest = _manifest(_load(root / "run.json"))
     config = load_run_config(root / "config.yaml")
     problems: list[str] = []

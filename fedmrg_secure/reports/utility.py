@@ -13,14 +13,21 @@ ROLES: Final = ("participating", "unseen")
 
 METRIC_TITLES: Final = {
     "bleu4": "BLEU-4",
-    "ce_rule_f1_macro": "Clinical F1 (macro)",
-    "ce_rule_f1_micro": "Clinical F1",
-    "rouge_l": "ROUGE-L",
+    "ce_rule_f1_macro": "Clinical F1",
+    "ce_rule_f1_micro": "Clinical F1, micro",
     "diagnosis_auroc": "Diagnosis AUROC",
+    "rouge_l": "ROUGE-L",
+    "bleu1": "BLEU-1",
+    "bleu2": "BLEU-2",
+    "bleu3": "BLEU-3",
+    "ce_rule_precision_macro": "Clinical precision",
+    "ce_rule_recall_macro": "Clinical recall",
+    "ce_rule_precision_micro": "Clinical precision, micro",
+    "ce_rule_recall_micro": "Clinical recall, micro",
 }
-"""Metrics that the page names, in its order of interest; the rest go by their own names."""
+"""Metrics that the page names, in its order; others go by their own names. Macro unless said."""
 
-HEADLINE: Final = ("bleu4", "ce_rule_f1_micro")
+HEADLINE: Final = ("bleu4", "ce_rule_f1_macro")
 """The two metrics that are plotted and stand in the headline: language and clinical content."""
 
 
@@ -81,6 +88,13 @@ def summarise(rows: Sequence[EvaluationRow]) -> Utility | None:
 def metric_title(name: str) -> str:
     """A metric's name as the page writes it."""
     return METRIC_TITLES.get(name, name)
+
+
+def all_metrics(means: dict[str, dict[str, Change]]) -> tuple[str, ...]:
+    """Every metric that occurs, known ones in the page's order first."""
+    found = {metric for changes in means.values() for metric in changes}
+    known = [metric for metric in METRIC_TITLES if metric in found]
+    return (*known, *sorted(found - set(known)))
 
 
 def _names(rows: Iterable[EvaluationRow], role: str) -> list[str]:

@@ -1,0 +1,97 @@
+"""``fedmrg evaluate``: judge a run's model at every centre."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedmrg_secure.cli.output import JsonOption, Output, print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)],
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Judge each round as it appears, until the run ends. Unless on a terminal, "
+            "stdout then gets a JSON line a round and role.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge the untrained and the trained model at participating and unseen centres.
+
+    Reads the test records of all centres, which only a benchmark on one machine can. Adds rows to
+    RUN/metrics.jsonl, and writes RUN/samples and the evaluation's part of RUN/summary.json.
+
+    Examples:
+
+      fedmrg evaluate runs/quickstart
+
+      fedmrg evaluate runs/quickstart --json
+    """
+    from fedmrg_secure.reports.run_folder import require_run
+
+    require_run(run)
+    stop = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    try:
+        _evaluate(run, follow=follow, stop=stop, output=Output(as_json=as_json))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _evaluate(run: Path, *, follow: bool, stop: threading.Event, output: Output) -> None:
+    import torch
+
+    from fedmrg_secure.federation.evaluator import evaluate_run
+    from fedmrg_secure.federation.judging import Metrics
+
+    torch.set_num_threads(1)
+    events = follow and not output.as_json and not sys.stdout.isatty()
+
+    def judged(number: int, role: str, means: Metrics) -> None:
+        if events:
+            print_json({"event": "evaluation", "round": number, "role": role, **means})
+        else:
+            output.note(f"round {number}, {role} centres: {_in_short(means)}")
+
+    result = evaluate_run(run, follow=follow, stopped=stop.is_set, on_judged=judged)
+    if result is None:
+        output.note("stopped before the end; what was judged is in metrics.jsonl")
+        return
+    if not events:
+        _show(output, result.mean)
+    output.result(
+        {
+            "folder": str(run),
+            "round": result.round,
+            "untrained": dict(result.untrained),
+            "final": dict(result.final),
+            "mean": dict(result.mean),
+        }
+    )
+
+
+def _show(output: Output, mean: Any) -> None:
+    rows = [
+        (role, metric, f"{pair['untrained']:.3f}", f"{pair['final']:.3f}")
+        for role, metrics in mean.items()
+        for metric, pair in metrics.items()
+    ]
+    output.table("Means of centres", ["centres", "metric", "untrained", "trained"], rows)
+
+
+def _in_short(means: dict[str, float]) -> str:
+    return f"BLEU-4 {means['bleu4']:.3f}, clinical F1 {means['ce_rule_f1_macro']:.3f}"

@@ -1,0 +1,296 @@
+"""Judging a run from its folder, while it trains or after: behind ``fedmrg evaluate``.
+
+The evaluator is no party of the protocol. It reads the shared state that a site of the same
+machine left after a round, and the test records of all centres, which only a benchmark has in one
+place.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.yaml_source import load_run_config
+from fedmrg_secure.federation.judging import Judge, Judgement, Metrics, Stopped, load_centres
+from fedmrg_secure.federation.run_folder import RunFolder, write_json
+from fedmrg_secure.federation.samples import write_samples
+from fedmrg_secure.model.report_generator import FloatArray, build_report_generator
+
+_POLL_S: Final = 0.3
+_ENDED: Final = ("finished", "failed")
+
+State = Mapping[str, FloatArray]
+OnJudged = Callable[[int, str, Metrics], None]
+"""Told after a judged round, once a role: round, role, mean of each metric over its centres."""
+
+
+class NoTrainedState(FedmrgError):
+    """A run has no shared state on disk."""
+
+    code: ClassVar[str] = "FMRG-6401"
+
+
+class StateUnreadable(FedmrgError):
+    """A file with a shared state is broken."""
+
+    code: ClassVar[str] = "FMRG-6402"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The result of `evaluate_run`.
+
+    Attributes:
+        round: the last round judged; 0 is the untrained model.
+        untrained: centre -> metric -> value before training.
+        final: the same after `round`.
+        mean: role -> metric -> {"untrained", "final"}, each centre counting once.
+    """
+
+    round: int
+    untrained: Mapping[str, Metrics]
+    final: Mapping[str, Metrics]
+    mean: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def state_files(root: Path, site: str | None = None) -> dict[int, Path]:
+    """The shared states in a run's folder by round, from `site` or from any site.
+
+    All sites hold the same state after a round, which the protocol checks.
+    """
+    found = {}
+    pattern = f"sites/{site or '*'}/state/round-*.safetensors"
+    for path in sorted(root.glob(pattern), reverse=True):
+        number = path.stem.removeprefix("round-")
+        if number.isdecimal():
+            found[int(number)] = path
+    return dict(sorted(found.items()))
+
+
+def read_state(path: Path) -> State:
+    """A shared state from its safetensors file.
+
+    Raises:
+        StateUnreadable: the file is not one.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise StateUnreadable(
+            f"not a readable safetensors file: {error}",
+            location=str(path),
+            hint="another site may hold the same state: name it with --site",
+        ) from error
+
+
+def newest_state(root: Path, site: str | None = None) -> tuple[int, State]:
+    """The last round that left a shared state, and that state.
+
+    Raises:
+        NoTrainedState: no site has one.
+        StateUnreadable: the file is broken.
+    """
+    files = state_files(root, site)
+    if not files:
+        of = f" of site {site}" if site else ""
+        raise NoTrainedState(
+            f"{root} holds no trained state{of}",
+            hint="a state appears under sites/NAME/state when the first round ends",
+        )
+    number = max(files)
+    return number, read_state(files[number])
+
+
+def evaluate_run(
+    root: Path,
+    *,
+    follow: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+    on_judged: OnJudged = lambda *_: None,
+) -> Evaluation | None:
+    """Judge a run at all its centres and write what was found into its folder.
+
+    Every judged round gives a row a centre in ``metrics.jsonl``; at the end ``samples/`` and the
+    evaluation's part of ``summary.json`` are written.
+
+    Args:
+        root: the run's folder.
+        follow: judge every `evaluation.every` rounds as they appear until ``run.json`` says that
+            the run has ended; else judge the untrained and the newest state only.
+        stopped: asked often; True ends the work early.
+        on_judged: told the means of each judged round.
+
+    Returns:
+        The result, or None when it was stopped.
+
+    Raises:
+        NoTrainedState: without `follow`, when nothing was trained.
+        FedmrgError: configuration, data or model do not load.
+    """
+    work = _Work(RunFolder(root), load_run_config(root / "config.yaml"), stopped, on_judged)
+    if not follow:
+        newest_state(root)
+    try:
+        return work.follow() if follow else work.finish()
+    except Stopped:
+        return None
+
+
+class _Work:
+    """One run of the evaluator."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        stopped: Callable[[], bool],
+        on_judged: OnJudged,
+    ) -> None:
+        self._folder, self._settings = folder, config.evaluation
+        self._on_judged, self._stopped = on_judged, stopped
+        size = config.data.image_size
+        self._generator = build_report_generator(
+            config.model, config.update, image_size=size, seed=config.seed
+        )
+        self._initial = self._generator.shared_state()
+        most = max(self._settings.final_records_per_centre, self._settings.records_per_centre)
+        self._centres = load_centres(config.data, at_most=most)
+        self._judge = Judge(
+            self._generator,
+            self._centres,
+            image_size=size,
+            keep_images=self._settings.records_per_centre,
+            stopped=stopped,
+        )
+        self._image_size = size
+
+    def follow(self) -> Evaluation:
+        """Judge rounds as they appear, then finish."""
+        judged = {row["round"] for row in self._rows() if not row["final"]}
+        if 0 not in judged:
+            self._judge_round(0, self._initial, full=True)
+        while True:
+            ended = self._folder.read_manifest().get("status") in _ENDED
+            files = state_files(self._folder.root)
+            due = [n for n in files if n % self._settings.every == 0 and n not in judged and n]
+            if ended:
+                due = [number for number in due if number != max(files)]
+            for number in due:
+                self._judge_round(number, read_state(files[number]), full=False)
+                judged.add(number)
+            if ended:
+                return self.finish()
+            if not due:
+                self._pause()
+
+    def finish(self) -> Evaluation:
+        """Judge the untrained and the newest state on all test records; write the end's files."""
+        files = state_files(self._folder.root)
+        last = max(files, default=0)
+        state = read_state(files[last]) if last else self._initial
+        untrained = {row["centre"]: row["metrics"] for row in self._rows() if _is_untrained(row)}
+        if set(untrained) != {centre.name for centre in self._centres}:
+            untrained = self._judge_round(0, self._initial, full=True)
+        final = self._judge_round(last, state, full=True) if last else untrained
+        result = Evaluation(last, untrained, final, self._means(untrained, final))
+        write_samples(
+            self._folder.root / "samples",
+            self._generator,
+            self._centres,
+            self._initial,
+            state,
+            per_centre=self._settings.samples_per_centre,
+            image_size=self._image_size,
+        )
+        self._write_summary(result)
+        return result
+
+    def _judge_round(self, number: int, state: State, *, full: bool) -> dict[str, Metrics]:
+        """Judge one state; `full`: on all records too. Returns the metrics on the larger set."""
+        self._generator.load_shared_state(state)
+        few, all_of_them = (
+            self._settings.records_per_centre,
+            self._settings.final_records_per_centre,
+        )
+        judgements = self._judge.judge(max(few, all_of_them) if full else few)
+        rows = [self._row(number, judgement, few, final=False) for judgement in judgements]
+        if full:
+            rows += [
+                self._row(number, judgement, all_of_them, final=True) for judgement in judgements
+            ]
+        for row in rows:
+            self._folder.append_metrics(row)
+        result = {row["centre"]: row["metrics"] for row in rows if row["final"] == full}
+        for role, names in self._roles().items():
+            self._on_judged(number, role, _mean(result, names))
+        return result
+
+    def _row(self, number: int, judgement: Judgement, count: int, *, final: bool) -> dict[str, Any]:
+        centre = judgement.centre
+        return {
+            "kind": "evaluation",
+            "round": number,
+            "centre": centre.name,
+            "title": centre.title,
+            "role": centre.role,
+            "records": len(centre.records[:count]),
+            "final": final,
+            "metrics": self._judge.score(judgement, count),
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [row for row in self._folder.read_metrics() if row.get("kind") == "evaluation"]
+
+    def _means(
+        self, untrained: Mapping[str, Metrics], final: Mapping[str, Metrics]
+    ) -> dict[str, dict[str, dict[str, float]]]:
+        means: dict[str, dict[str, dict[str, float]]] = {}
+        for role, names in self._roles().items():
+            before, after = _mean(untrained, names), _mean(final, names)
+            means[role] = {
+                metric: {"untrained": before[metric], "final": after[metric]}
+                for metric in after
+                if metric in before
+            }
+        return means
+
+    def _roles(self) -> dict[str, list[str]]:
+        """The centres' names by role; a role without centres is left out."""
+        roles: dict[str, list[str]] = {}
+        for centre in self._centres:
+            roles.setdefault(centre.role, []).append(centre.name)
+        return roles
+
+    def _write_summary(self, result: Evaluation) -> None:
+        path = self._folder.summary
+        summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        part = {"untrained": result.untrained, "final": result.final, "mean": result.mean}
+        write_json(path, {**summary, **part})
+
+    def _pause(self) -> None:
+        if self._stopped():
+            raise Stopped
+        time.sleep(_POLL_S)
+
+
+def _is_untrained(row: Mapping[str, Any]) -> bool:
+    return bool(row["final"]) and row["round"] == 0
+
+
+def _mean(results: Mapping[str, Metrics], names: list[str]) -> Metrics:
+    """The mean of each metric over the centres that have it."""
+    metrics = dict.fromkeys(metric for name in names for metric in results.get(name, {}))
+    means = {}
+    for metric in metrics:
+        values = [results[name][metric] for name in names if metric in results.get(name, {})]
+        means[metric] = sum(values) / len(values)
+    return means

@@ -1,0 +1,179 @@
+"""Judging a model at every centre of a task: which records, in which order, with which metrics."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fedmrg_secure.core.config import ManifestData, PhantomData
+from fedmrg_secure.core.types import CHEXPERT_CLASSES, Status
+from fedmrg_secure.data.records import FloatImage, Record
+from fedmrg_secure.data.task import describe_task, load_centre
+from fedmrg_secure.evaluation.diagnosis import diagnosis_auroc
+from fedmrg_secure.evaluation.scores import score_reports
+from fedmrg_secure.model.report_generator import ReportGenerator, images_tensor
+
+Role = Literal["participating", "unseen"]
+Metrics = dict[str, float]
+
+_BATCH: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """A centre that models are judged at.
+
+    Attributes:
+        name: party name.
+        title: as people write it.
+        role: whether it trains.
+        records: test records in judging order: by the hash of their id, so that a part of them is
+            a fair sample and the same in every round.
+    """
+
+    name: str
+    title: str
+    role: Role
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a model did with the first records of one centre.
+
+    Attributes:
+        centre: where.
+        reports: generated, one a record, in `centre.records` order.
+        positive: probability of POSITIVE, shape (records, classes), float32.
+    """
+
+    centre: Centre
+    reports: tuple[str, ...]
+    positive: npt.NDArray[np.float32]
+
+
+def load_centres(data: PhantomData | ManifestData, *, at_most: int) -> tuple[Centre, ...]:
+    """Every centre's test records: held-out patients of participating centres, all of unseen ones.
+
+    Args:
+        data: the configuration's section.
+        at_most: records kept of a centre.
+
+    Returns:
+        Centres that have at least one test record, participating ones first.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    task = describe_task(data)
+    roles: list[tuple[str, Role]] = [(name, "participating") for name in task.participating]
+    roles += [(name, "unseen") for name in task.unseen]
+    centres = []
+    for name, role in roles:
+        records = sorted(load_centre(data, name).test, key=judging_order)[:at_most]
+        if records:
+            centres.append(Centre(name, task.titles[name], role, tuple(records)))
+    return tuple(centres)
+
+
+def judging_order(record: Record) -> bytes:
+    """The sort key of a record: SHA-256 of its id."""
+    return hashlib.sha256(record.record_id.encode()).digest()
+
+
+class Judge:
+    """Generates and scores reports.
+
+    Args:
+        generator: the model; its shared state is whatever was loaded last.
+        centres: from `load_centres`.
+        image_size: side of the model's input, pixels.
+        keep_images: images of a centre that stay in memory between rounds.
+        stopped: asked between batches; True ends the work by `Stopped`.
+    """
+
+    def __init__(
+        self,
+        generator: ReportGenerator,
+        centres: Sequence[Centre],
+        *,
+        image_size: int,
+        keep_images: int,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._generator = generator
+        self._centres = centres
+        self._image_size = image_size
+        self._stopped = stopped
+        self._kept = {
+            centre.name: [record.load_image(image_size) for record in centre.records[:keep_images]]
+            for centre in centres
+        }
+
+    def judge(self, count: int) -> list[Judgement]:
+        """Generate reports for the first `count` records of every centre; batches cross centres.
+
+        Raises:
+            Stopped: when asked to.
+        """
+        reports: list[str] = []
+        positive: list[npt.NDArray[np.float32]] = []
+        for batch in _batches(self._images(count), _BATCH):
+            if self._stopped():
+                raise Stopped
+            images = images_tensor(batch)
+            reports += self._generator.generate(images)
+            probabilities = self._generator.diagnose(images).probabilities
+            positive.append(probabilities[:, :, Status.POSITIVE].numpy())
+        probabilities_all = np.concatenate(positive)
+        judgements, start = [], 0
+        for centre in self._centres:
+            end = start + len(centre.records[:count])
+            judgements.append(
+                Judgement(centre, tuple(reports[start:end]), probabilities_all[start:end])
+            )
+            start = end
+        return judgements
+
+    def score(self, judgement: Judgement, count: int) -> Metrics:
+        """The metrics of the first `count` records of a judgement, each in [0, 1].
+
+        The diagnosis AUROC is left out where no class has both positive and other records.
+        """
+        records = judgement.centre.records[:count]
+        metrics = score_reports(
+            [record.report for record in records], list(judgement.reports[:count])
+        )
+        columns = self._generator.class_columns
+        areas = diagnosis_auroc(
+            [[record.labels[column] for column in columns] for record in records],
+            judgement.positive[:count],
+            [CHEXPERT_CLASSES[column] for column in columns],
+        )
+        return {**metrics, "diagnosis_auroc": areas["mean"]} if areas else metrics
+
+    def _images(self, count: int) -> Iterator[FloatImage]:
+        for centre in self._centres:
+            kept = self._kept[centre.name]
+            for index, record in enumerate(centre.records[:count]):
+                yield kept[index] if index < len(kept) else record.load_image(self._image_size)
+
+
+class Stopped(Exception):
+    """The judge was asked to stop: not an error."""
+
+
+def _batches(images: Iterator[FloatImage], size: int) -> Iterator[list[FloatImage]]:
+    batch: list[FloatImage] = []
+    for image in images:
+        batch.append(image)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
