@@ -1,24 +1,28 @@
-"""Public parameters of a scheme: ring, modulus, scale, noise budget, chunking.
+"""Public parameters of a scheme: ring, modulus, scale, digits, noise budget, chunking.
 
 This module loads neither tenseal nor torch: the coordinator uses it.
 
-The noise budget of ``ckks-shared`` (docs/secure-aggregation.md has the derivation):
+The budget of ``ckks-shared`` (docs/secure-aggregation.md has the derivation):
 
-* A site's integers v (a block of N of them, two to a slot) become coefficients
-  ``m = round(scale * embedding(v))`` with ``|m_j| <= scale * ||v||_2 / sqrt(N / 2)``.
+* d integers of a site share one real coordinate as digits, ``u = sum(v_k * base^k)``, where
+  ``base = 2 * sites * max_abs_value + 1`` keeps the digits of a sum apart.
+* A block is N coordinates, two to a complex slot. They become coefficients
+  ``m = round(scale * embedding(u))`` with ``|m_j| <= scale * ||u||_2 / sqrt(N / 2)``.
 * A fresh symmetric encryption adds e with N independent coefficients of variance
   ``NOISE_VARIANCE`` (SEAL's centred binomial, 21 coin pairs) and the rounding above at most 1/2.
-* Decoding the sum of n sites gives ``scale * sum(v) + noise`` in each real coordinate, noise of
-  variance ``n * (NOISE_VARIANCE + 1/12) * N / 2``.
+* Decoding the sum of n sites gives ``scale * sum(u) + noise`` in each real coordinate, noise of
+  variance ``(n * NOISE_VARIANCE + n^2 / 12) * N / 2``: encryption noise is independent, the
+  encoder's rounding is the same where sites send the same.
 * The scale puts half a grid step at `MARGIN_SIGMAS` standard deviations, so that rounding
   ``decoded / scale`` gives the exact integer sum; a centred binomial is sub-Gaussian, so a
   coordinate fails with probability below ``2 exp(-MARGIN_SIGMAS^2 / 2) < 4e-22``.
-* The sum fits while ``scale * n * norm / sqrt(N / 2) + 22 * n < modulus / 2``.
+* The sum fits while ``scale * n * ||u||_2 / sqrt(N / 2) + 22 * n < modulus / 2``.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -26,6 +30,8 @@ from typing import Final
 
 from fedmrg_secure.core.canonical import JsonValue, hash_json
 from fedmrg_secure.crypto.errors import CapacityExceeded, UnsafeParameters
+from fedmrg_secure.crypto.primes import is_prime, ntt_prime
+from fedmrg_secure.crypto.residues import MAX_RESIDUE_BITS
 
 CKKS_SHARED: Final = "ckks-shared"
 INSECURE_PLAINTEXT: Final = "insecure-plaintext"
@@ -38,17 +44,16 @@ Source: Albrecht et al., Homomorphic Encryption Security Standard (2018), table 
 """
 
 RING_DEGREE: Final = 2048
-MODULUS: Final = 1099511590913
-"""The largest 40-bit prime that is 1 modulo 2 * RING_DEGREE; SEAL chooses the same."""
-
 NOISE_VARIANCE: Final = Fraction(21, 2)
 MAX_NOISE: Final = 21
 MARGIN_SIGMAS: Final = 10
+MAX_DIGITS: Final = 3
 MAX_SITES: Final = 256
 """Keeps an aggregate frame, with an opener of every site, below gRPC's 4 MB."""
 
-BLOCKS_PER_CHUNK: Final = 128
+BLOCKS_PER_CHUNK: Final = 64
 SEED_BYTES: Final = 64
+_MIN_MODULUS_BITS: Final = 24
 _TAG: Final = "fedmrg/scheme-parameters/v1"
 _ROUNDING_VARIANCE: Final = Fraction(1, 12)
 
@@ -59,9 +64,10 @@ class SchemeParameters:
 
     Attributes:
         scheme: one of `SCHEMES`.
-        ring_degree: N; for ``insecure-plaintext`` the number of values of a block.
-        modulus: residues are in [0, modulus).
+        ring_degree: N; for ``insecure-plaintext`` the number of residues of a block.
+        modulus: residues are in [0, modulus); for ``ckks-shared`` a prime, 1 modulo 2N.
         scale: residue units a grid step; 1 for ``insecure-plaintext``.
+        digits: values that share a coordinate, 1 to `MAX_DIGITS`.
         sites: the largest number of sites in one sum, 1 to `MAX_SITES`.
         max_abs_value: bound on a coordinate of one site's integers.
         max_norm: bound on the L2 norm of one site's integers before rounding to the grid.
@@ -76,6 +82,7 @@ class SchemeParameters:
     ring_degree: int
     modulus: int
     scale: int
+    digits: int
     sites: int
     max_abs_value: int
     max_norm: int
@@ -86,49 +93,95 @@ class SchemeParameters:
             raise UnsafeParameters(
                 f"{self.scheme!r} is not a scheme", hint=f"choose one of {', '.join(SCHEMES)}"
             )
-        if not 1 <= self.sites <= MAX_SITES:
-            raise CapacityExceeded(
-                f"one federation has 1 to {MAX_SITES} sites, got {self.sites}",
-                hint="merge institutions that share a network into one site",
-            )
+        _check_sites(self.sites)
         if min(self.max_abs_value, self.max_norm, self.scale, self.blocks_per_chunk) < 1:
             raise UnsafeParameters("every bound and size of a scheme must be at least 1")
+        if self.blocks_per_chunk > BLOCKS_PER_CHUNK or not 1 <= self.digits <= MAX_DIGITS:
+            raise UnsafeParameters("a chunk or a coordinate holds too many values")
+        if not 2 <= self.modulus.bit_length() <= MAX_RESIDUE_BITS:
+            raise UnsafeParameters(f"a modulus has 2 to {MAX_RESIDUE_BITS} bits")
         if self.scheme == CKKS_SHARED:
             check_security(self.ring_degree, self.modulus)
+            if self.modulus % (2 * self.ring_degree) != 1 or not is_prime(self.modulus):
+                raise UnsafeParameters("the modulus is not a prime that is 1 modulo 2N")
             if self.scale < required_scale(self.ring_degree, self.sites):
                 raise UnsafeParameters(
                     f"a scale of {self.scale} lets noise reach the grid at {self.sites} sites"
                 )
-        if self.residue_bits > 56:
-            raise UnsafeParameters(f"a modulus has at most 56 bits, got {self.residue_bits}")
-        self._check_capacity()
+        elif self.scale != 1 or self.digits != 1 or self.ring_degree != RING_DEGREE:
+            raise UnsafeParameters("insecure-plaintext has scale 1 and one digit")
+        if self.required_modulus > self.modulus:
+            raise CapacityExceeded(
+                f"{self.sites} sites with values up to {self.max_abs_value} need a modulus of "
+                f"{math.log2(self.required_modulus):.1f} bits, there are "
+                f"{math.log2(self.modulus):.1f}",
+                hint="lower update.precision_bits or the number of sites",
+            )
 
     @classmethod
     def for_config(
         cls, scheme: str, *, sites: int, max_abs_value: int, max_norm: int | None = None
     ) -> SchemeParameters:
-        """The parameters this software uses for a federation.
+        """The parameters with the fewest bits a value on the wire.
 
         Args:
             scheme: one of `SCHEMES`.
             sites: the largest number of sites in one sum.
             max_abs_value: bound on a coordinate of one site's integers, >= 1.
             max_norm: bound on the L2 norm of one site's vector in grid steps before rounding;
-                None where only the coordinates are bounded, which costs log2(sqrt(N)) = 5.5 bits
-                of capacity.
+                None where only the coordinates are bounded, which costs about 5.5 bits.
+
+        Raises:
+            UnsafeParameters: no known scheme.
+            CapacityExceeded: no modulus within 128-bit security carries the sum.
         """
+        _check_sites(sites)
         if max_norm is None:
-            max_norm = max_abs_value * (math.isqrt(RING_DEGREE) + 1)
-        scale = required_scale(RING_DEGREE, sites) if scheme == CKKS_SHARED else 1
-        return cls(
-            scheme=scheme,
-            ring_degree=RING_DEGREE,
-            modulus=MODULUS,
-            scale=scale,
-            sites=sites,
-            max_abs_value=max_abs_value,
-            max_norm=max_norm,
+            max_norm = max_abs_value * (math.isqrt(MAX_DIGITS * RING_DEGREE) + 1)
+        bounds = {"sites": sites, "max_abs_value": max_abs_value, "max_norm": max_norm}
+        if scheme != CKKS_SHARED:
+            whole_bytes = -(-(2 * sites * max_abs_value + 1).bit_length() // 8)
+            modulus = 256**whole_bytes - 1
+            return cls(scheme, RING_DEGREE, modulus, scale=1, digits=1, **bounds)
+        scale = required_scale(RING_DEGREE, sites)
+        limit = MAX_MODULUS_BITS[RING_DEGREE]
+        fitting = []
+        for digits in range(1, MAX_DIGITS + 1):
+            needed = _required_modulus(RING_DEGREE, scale, digits, **bounds)
+            bits = max(needed.bit_length(), _MIN_MODULUS_BITS)
+            if bits <= limit and ntt_prime(RING_DEGREE, bits) < needed:
+                bits += 1
+            if bits <= limit:
+                fitting.append((Fraction(bits, digits), digits, bits))
+        if not fitting:
+            needed = _required_modulus(RING_DEGREE, scale, 1, **bounds)
+            raise CapacityExceeded(
+                f"{sites} sites with values up to {max_abs_value} need a modulus of "
+                f"{math.log2(needed):.1f} bits, 128-bit security allows {limit}",
+                hint="lower update.precision_bits or the number of sites",
+            )
+        _, digits, bits = min(fitting)
+        modulus = ntt_prime(RING_DEGREE, bits)
+        return cls(scheme, RING_DEGREE, modulus, scale=scale, digits=digits, **bounds)
+
+    @property
+    def required_modulus(self) -> int:
+        """The smallest modulus that carries the sum of `sites` vectors within the bounds."""
+        if self.scheme == INSECURE_PLAINTEXT:
+            return 2 * self.sites * self.max_abs_value + 1
+        return _required_modulus(
+            self.ring_degree,
+            self.scale,
+            self.digits,
+            sites=self.sites,
+            max_abs_value=self.max_abs_value,
+            max_norm=self.max_norm,
         )
+
+    @property
+    def digit_base(self) -> int:
+        """What one digit is worth in the next: no digit of a sum reaches half of it."""
+        return _digit_base(self.sites, self.max_abs_value)
 
     @property
     def residue_bits(self) -> int:
@@ -137,8 +190,8 @@ class SchemeParameters:
 
     @property
     def block_values(self) -> int:
-        """Values of a block: N, two in each of N/2 complex slots."""
-        return self.ring_degree
+        """Values of a block: `digits` in each of N coordinates, two to a complex slot."""
+        return self.ring_degree * self.digits
 
     @property
     def block_residues(self) -> int:
@@ -159,11 +212,9 @@ class SchemeParameters:
     def max_block_norm(self) -> int:
         """Bound on the L2 norm of one site's integers in one block, rounding to the grid included.
 
-        Rounding moves each of N coordinates by at most 1/2, so the norm by at most sqrt(N) / 2.
+        Rounding moves each of `block_values` by at most 1/2, the norm by at most half the root.
         """
-        rounded = self.max_norm + math.isqrt(self.block_values) // 2 + 1
-        dense = self.max_abs_value * (math.isqrt(self.block_values) + 1)
-        return min(rounded, dense)
+        return _max_block_norm(self.block_values, self.max_abs_value, self.max_norm)
 
     def noise_sigma(self, sites: int) -> float:
         """Standard deviation of the decoded noise of a sum of `sites`, residue units."""
@@ -189,40 +240,30 @@ class SchemeParameters:
         return -(-count // self.block_values)
 
     def to_json(self) -> dict[str, JsonValue]:
-        """All fields: what a session manifest pins. `modulus` fits JSON's 53 bits."""
-        return {**asdict(self)}
+        """All fields: what a session manifest pins. The modulus, above JSON's 2^53, as decimals."""
+        return {**asdict(self), "modulus": str(self.modulus)}
 
     @classmethod
     def from_json(cls, value: object) -> SchemeParameters:
-        """The inverse of `to_json`, checked in full; raises `UnsafeParameters`."""
-        kinds = {name: str if name == "scheme" else int for name in cls.__dataclass_fields__}
+        """The inverse of `to_json`, checked in full.
+
+        Raises:
+            UnsafeParameters, CapacityExceeded: as the constructor, or not of that form.
+        """
+        kinds = dict.fromkeys(cls.__dataclass_fields__, int) | {"scheme": str, "modulus": str}
         if not isinstance(value, dict) or set(value) != set(kinds):
             raise UnsafeParameters(f"scheme parameters have exactly the fields {', '.join(kinds)}")
         for name, kind in kinds.items():
             if type(value[name]) is not kind:
                 raise UnsafeParameters(f"{name} of the scheme parameters must be {kind.__name__}")
-        return cls(**value)
+        if not re.fullmatch("[1-9][0-9]{0,18}", value["modulus"], re.ASCII):
+            raise UnsafeParameters("the modulus is not a decimal number")
+        return cls(**{**value, "modulus": int(value["modulus"])})
 
     @cached_property
     def digest(self) -> str:
         """Hex SHA-256 of the canonical JSON, under a domain-separation tag."""
         return hash_json(_TAG, self.to_json()).hex()
-
-    def _check_capacity(self) -> None:
-        sum_norm = self.sites * self.max_block_norm
-        if self.scheme == INSECURE_PLAINTEXT:
-            needed = 2 * self.sites * self.max_abs_value + 1
-        else:
-            # |m_j| <= scale * norm / sqrt(N/2); isqrt rounds down, which errs on the safe side.
-            coefficient = -(-self.scale * sum_norm // math.isqrt(self.ring_degree // 2))
-            needed = 2 * (coefficient + (MAX_NOISE + 1) * self.sites) + 1
-        if needed > self.modulus:
-            raise CapacityExceeded(
-                f"{self.sites} sites with values up to {self.max_abs_value} "
-                f"(norm {self.max_norm}) need a modulus of {math.log2(needed):.1f} bits; "
-                f"there are {math.log2(self.modulus):.1f}",
-                hint="lower update.precision_bits or the number of sites",
-            )
 
 
 def check_security(ring_degree: int, modulus: int) -> None:
@@ -246,9 +287,37 @@ def check_security(ring_degree: int, modulus: int) -> None:
 
 def required_scale(ring_degree: int, sites: int) -> int:
     """The smallest scale that keeps a sum's noise `MARGIN_SIGMAS` below half a grid step."""
-    sigma = math.sqrt(_noise_variance(ring_degree, max(sites, 1)))
-    return math.ceil(2 * MARGIN_SIGMAS * sigma)
+    return math.ceil(2 * MARGIN_SIGMAS * math.sqrt(_noise_variance(ring_degree, sites)))
+
+
+def _check_sites(sites: int) -> None:
+    if not 1 <= sites <= MAX_SITES:
+        raise CapacityExceeded(
+            f"one federation has 1 to {MAX_SITES} sites, got {sites}",
+            hint="merge institutions that share a network into one site",
+        )
+
+
+def _required_modulus(
+    ring_degree: int, scale: int, digits: int, *, sites: int, max_abs_value: int, max_norm: int
+) -> int:
+    block_norm = _max_block_norm(ring_degree * digits, max_abs_value, max_norm)
+    # ||sum(v_k base^k)|| <= sum(||v_k|| base^k), each ||v_k|| at most the block's norm.
+    base = _digit_base(sites, max_abs_value)
+    worth: int = sum(base**k for k in range(digits))
+    # A single site counts as two: SEAL's encoder wants one bit more than the sum needs.
+    embedded = -(-max(sites, 2) * scale * worth * block_norm // math.isqrt(ring_degree // 2))
+    return 2 * (embedded + (MAX_NOISE + 1) * sites) + 1
+
+
+def _digit_base(sites: int, max_abs_value: int) -> int:
+    return 2 * sites * max_abs_value + 1
+
+
+def _max_block_norm(block_values: int, max_abs_value: int, max_norm: int) -> int:
+    root = math.isqrt(block_values - 1) + 1
+    return min(max_norm + root // 2 + 1, max_abs_value * root)
 
 
 def _noise_variance(ring_degree: int, sites: int) -> float:
-    return float(sites * (NOISE_VARIANCE + _ROUNDING_VARIANCE) * ring_degree / 2)
+    return float((sites * NOISE_VARIANCE + sites**2 * _ROUNDING_VARIANCE) * ring_degree / 2)

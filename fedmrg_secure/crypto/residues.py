@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ from fedmrg_secure.crypto.errors import FrameLengthWrong, ResidueOutOfRange
 if sys.byteorder != "little":  # pragma: no cover
     raise ImportError("fedmrg_secure needs a little-endian machine")
 
-_ADD_PIECE = 1 << 15
+MAX_RESIDUE_BITS: Final = 56
+_ADD_PIECE: Final = 1 << 15
 """Residues added at a time: both operands and the scratch stay in the second-level cache."""
 
 
@@ -121,8 +123,8 @@ def add_mod(total: ResidueVector, residues: ResidueVector, modulus: int) -> None
 
 
 def _check_bits(bits: int) -> None:
-    if not 1 <= bits <= 56:
-        raise ValueError(f"residues have 1 to 56 bits, got {bits}")
+    if not 1 <= bits <= MAX_RESIDUE_BITS:
+        raise ValueError(f"residues have 1 to {MAX_RESIDUE_BITS} bits, got {bits}")
 
 
 def _pad_to_groups(residues: ResidueVector) -> npt.NDArray[np.uint64]:

@@ -6,6 +6,7 @@ concatenates openers; it needs nothing of what is below.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -78,7 +79,8 @@ def to_blocks(values: IntVector, parameters: SchemeParameters) -> IntVector:
     """
     if not 1 <= values.size <= parameters.chunk_values or values.ndim != 1:
         raise ValueError(f"a chunk has 1 to {parameters.chunk_values} values, got {values.shape}")
-    blocks = np.zeros((-(-values.size // parameters.block_values), parameters.block_values))
+    block_count = -(-values.size // parameters.block_values)
+    blocks = np.zeros((block_count, parameters.block_values), dtype=np.int64)
     blocks.reshape(-1)[: values.size] = values
     largest = int(max(values.max(), -int(values.min())))
     if largest > parameters.max_abs_value:
@@ -86,16 +88,14 @@ def to_blocks(values: IntVector, parameters: SchemeParameters) -> IntVector:
             f"a coordinate is {largest}, the session's parameters allow {parameters.max_abs_value}",
             hint="clip the update and use the session's precision_bits",
         )
-    # Exact: squares of integers up to 2^30 and their sums over a block stay below 2^53 or, where
-    # they do not, are off by less than the slack between norm and squared norm.
-    norms_squared = np.einsum("ij,ij->i", blocks, blocks)
-    if float(norms_squared.max()) > float(parameters.max_block_norm) ** 2:
+    norm = _largest_norm(blocks)
+    if norm > parameters.max_block_norm:
         raise ValuesOutOfRange(
-            f"a block has norm {float(norms_squared.max()) ** 0.5:.0f}, the session's parameters "
-            f"allow {parameters.max_block_norm}",
+            f"a block has norm {norm:.0f}, the session's parameters allow "
+            f"{parameters.max_block_norm}",
             hint="clip the update before encoding it",
         )
-    return blocks.astype(np.int64)
+    return blocks
 
 
 def check_sum(total: IntVector, sites: int, parameters: SchemeParameters) -> None:
@@ -107,14 +107,17 @@ def check_sum(total: IntVector, sites: int, parameters: SchemeParameters) -> Non
     Raises:
         OpeningRefused: a coordinate or a block's norm exceeds `sites` times one site's bound.
     """
-    as_float = total.astype(np.float64)
-    largest = float(np.abs(as_float).max())
-    norm = float(np.einsum("ij,ij->i", as_float, as_float).max()) ** 0.5
-    # The norm is computed in float64: allow its rounding.
-    if largest > sites * parameters.max_abs_value or norm > (
-        sites * parameters.max_block_norm * (1 + 2**-40)
-    ):
+    largest = int(np.abs(total).max())
+    norm = _largest_norm(total)
+    if largest > sites * parameters.max_abs_value or norm > sites * parameters.max_block_norm:
         raise OpeningRefused(
             f"the opened sum exceeds what {sites} sites may send",
-            hint="a site or the coordinator does not follow the protocol; stop the session",
+            hint="a site or the coordinator does not follow the protocol; end the session",
         )
+
+
+def _largest_norm(blocks: IntVector) -> float:
+    """The largest L2 norm of a row, rounded down by more than float64 can err."""
+    as_float = blocks.astype(np.float64)
+    squares: float = np.einsum("ij,ij->i", as_float, as_float).max()
+    return math.sqrt(squares) * (1 - 2**-40)

@@ -14,6 +14,7 @@ import numpy as np
 from tenseal import sealapi
 
 from fedmrg_secure.core.types import FloatVector, IntVector, ResidueVector
+from fedmrg_secure.crypto.digits import join_digits, split_digits
 from fedmrg_secure.crypto.errors import KeyUnusable, OpeningRefused, SealUnavailable
 from fedmrg_secure.crypto.keys import SecretBytes
 from fedmrg_secure.crypto.parameters import CKKS_SHARED, SchemeParameters
@@ -84,8 +85,11 @@ class CkksShared:
         blocks = to_blocks(values, self._parameters)
         c0 = np.empty((len(blocks), self._parameters.block_residues), dtype=np.uint64)
         seeds = []
-        for row, slots in enumerate(_to_slots(blocks)):
-            c0[row], seed = self._encrypt(slots)
+        coordinates = join_digits(blocks, self._parameters)
+        half = coordinates.shape[1] // 2
+        for row, block in enumerate(coordinates):
+            # Two coordinates a slot: the first half of a block real, the second imaginary.
+            c0[row], seed = self._encrypt((block[:half] + 1j * block[half:]).tolist())
             seeds.append(seed)
         return EncryptedChunk(c0.reshape(-1), b"".join(seeds))
 
@@ -101,7 +105,7 @@ class CkksShared:
             decoded = np.stack([self._decrypt(*block) for block in zip(c0, seeds, strict=True)])
             total = np.rint(decoded)
             self._check_noise(decoded - total, len(openers))
-            exact = total.astype(np.int64)
+            exact = split_digits(total.astype(np.int64), self._parameters)
             check_sum(exact, len(openers), self._parameters)
             if exact.reshape(-1)[value_count:].any():
                 raise _refused("the padding of the opened sum is not zero")
@@ -118,7 +122,7 @@ class CkksShared:
         return form.split_ciphertext(self._memory.read(form.ciphertext_bytes))
 
     def _decrypt(self, c0: ResidueVector, seeds: list[bytes]) -> FloatVector:
-        """The block ``c0 + sum(expand(seed)) * s`` decoded, in grid steps, noise included."""
+        """The block ``c0 + sum(expand(seed)) * s`` decoded, in grid steps with noise."""
         ring, memory, form = self._ring, self._memory, self._ring.form
         memory.write(form.seeded_ciphertext(c0, seeds[0]))
         ring.total.load(ring.context, memory.path)
@@ -226,13 +230,6 @@ class _SealRing:
             memory.write(self.form.secret_key(residues))
             secret.load(self.context, memory.path)
         return secret
-
-
-def _to_slots(blocks: IntVector) -> list[list[complex]]:
-    """Two values a slot: the first half of a block real, the second imaginary."""
-    half = blocks.shape[1] // 2
-    slots: list[list[complex]] = (blocks[:, :half] + 1j * blocks[:, half:]).tolist()
-    return slots
 
 
 def _key_header(parameters: SchemeParameters) -> bytes:
