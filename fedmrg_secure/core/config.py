@@ -121,7 +121,7 @@ class UpdateConfig(Section):
     alpha: float = Field(16.0, gt=0, description="LoRA scaling is alpha / rank")
     clip_norm: float = Field(10.0, gt=0, description="L2 bound on one site's update")
     precision_bits: int = Field(
-        22, ge=8, le=30, description="the grid of the fixed-point codec is clip_norm / 2^bits"
+        20, ge=8, le=30, description="the grid of the fixed-point codec is clip_norm / 2^bits"
     )
     weighting: Literal["uniform", "records"] = Field(
         "uniform", description="records: in proportion to the declared number of training records"
