@@ -21,7 +21,7 @@ _ROUND_FACTS: Final = (
 )
 """Said by several parties of one round, and the same for all of them."""
 
-_SESSION_FACTS: Final = ("session", "manifest_hash")
+_SESSION_FACTS: Final = ("session", "session_hash", "manifest_hash")
 
 _RECEIPTS: Final = {"upload.received": "upload.sent", "round.acknowledged": "round.acknowledged"}
 """What the coordinator logs of a site, and what that site logged of it."""
@@ -103,13 +103,13 @@ def _check_models(logs: Mapping[str, VerifiedLog]) -> None:
 def _check_receipts(coordinator: VerifiedLog, site: VerifiedLog) -> None:
     """What the coordinator received from a site, that site must have logged."""
     sent = {(event["type"], event["round"]): event for event in site.events if "round" in event}
-    finished = _finished_with(coordinator, site.party)
+    complete = _is_complete(coordinator, site)
     for receipt in coordinator.events:
         if receipt.get("site") != site.party or receipt["type"] not in _RECEIPTS:
             continue
         origin = sent.get((_RECEIPTS[receipt["type"]], receipt["round"]))
         if origin is None:
-            if finished:
+            if complete:
                 raise LogInvalid(
                     site.party,
                     site.size,
@@ -126,11 +126,15 @@ def _check_receipts(coordinator: VerifiedLog, site: VerifiedLog) -> None:
                 )
 
 
-def _finished_with(coordinator: VerifiedLog, site: str) -> bool:
-    """Whether the session ended well with this site still in it, so that its log is complete."""
+def _is_complete(coordinator: VerifiedLog, site: VerifiedLog) -> bool:
+    """Whether the session ended well and this site ran through it, so that its log is complete.
+
+    A site that was killed may have sent what it had no time to log.
+    """
     kinds = {event["type"] for event in coordinator.events}
     lost = {event["site"] for event in coordinator.events if event["type"] == "site.lost"}
-    return "session.finished" in kinds and site not in lost
+    starts = sum(event["type"] == "process.started" for event in site.events)
+    return "session.finished" in kinds and site.party not in lost and starts < 2
 
 
 def _check_heads(logs: Mapping[str, VerifiedLog]) -> None:

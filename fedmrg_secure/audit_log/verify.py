@@ -84,8 +84,47 @@ def find_logs(run_folder: Path) -> dict[str, Path]:
     return {party: folder for party, folder in folders.items() if (folder / ENTRIES_FILE).is_file()}
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the check of one party's log came to.
+
+    Args:
+        party: whose log.
+        log: the log, if it is whole in itself.
+        problem: what is wrong with it, by itself or against the others' logs.
+    """
+
+    party: str
+    log: VerifiedLog | None
+    problem: LogInvalid | None
+
+
+def judge_run(run_folder: Path, keys: LogKeys) -> list[Verdict]:
+    """Check every party's log of a run and, if all are whole, compare them.
+
+    Args:
+        run_folder: as `fedmrg run` made it; finished or not.
+        keys: who may sign which log.
+
+    Returns:
+        One verdict for each party with a log or a missing one, the coordinator's first.
+    """
+    folders = find_logs(run_folder)
+    parties = sorted({COORDINATOR, *folders}, key=lambda name: (name != COORDINATOR, name))
+    verdicts = [_judge(party, folders.get(party), keys) for party in parties]
+    logs = {verdict.party: verdict.log for verdict in verdicts if verdict.log is not None}
+    if len(logs) < len(verdicts):
+        return verdicts
+    try:
+        cross_check(logs)
+    except LogInvalid as problem:
+        others = [verdict for verdict in verdicts if verdict.party != problem.party]
+        verdicts = [*others, Verdict(problem.party, logs.get(problem.party), problem)]
+    return sorted(verdicts, key=lambda verdict: (verdict.party != COORDINATOR, verdict.party))
+
+
 def verify_run(run_folder: Path, keys: LogKeys | None = None) -> list[VerifiedLog]:
-    """Check every party's log of a run, then compare them.
+    """Check every party's log of a run, then compare them; see `judge_run`.
 
     Args:
         run_folder: as `fedmrg run` made it; finished or not.
@@ -99,15 +138,22 @@ def verify_run(run_folder: Path, keys: LogKeys | None = None) -> list[VerifiedLo
         RunWithoutLogs: there is nothing to check.
     """
     keys = keys or LogKeys.stated_by(find_roster(run_folder).read_bytes())
-    folders = find_logs(run_folder)
-    if COORDINATOR not in folders:
-        raise LogInvalid(COORDINATOR, None, "there is no log")
-    logs: dict[str, VerifiedLog] = {}
-    for party in sorted(folders, key=lambda name: (name != COORDINATOR, name)):
-        key = keys.public_keys.get(party)
+    verdicts = judge_run(run_folder, keys)
+    for verdict in verdicts:
+        if verdict.problem is not None:
+            raise verdict.problem
+    return [verdict.log for verdict in verdicts if verdict.log is not None]
+
+
+def _judge(party: str, folder: Path | None, keys: LogKeys) -> Verdict:
+    key = keys.public_keys.get(party)
+    try:
+        if folder is None:
+            raise LogInvalid(party, None, "there is no log")
         if key is None:
             raise LogInvalid(party, None, "the roster knows no such party")
-        origin = log_origin(keys.federation, party)
-        logs[party] = verify_log(folders[party], party, origin, key)
-    cross_check(logs)
-    return list(logs.values())
+        return Verdict(
+            party, verify_log(folder, party, log_origin(keys.federation, party), key), None
+        )
+    except LogInvalid as problem:
+        return Verdict(party, None, problem)

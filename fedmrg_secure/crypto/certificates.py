@@ -15,6 +15,7 @@ from typing import ClassVar, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
@@ -91,6 +92,11 @@ def load_certificate(encoded: bytes) -> x509.Certificate:
         return x509.load_der_x509_certificate(encoded)
     except ValueError:
         raise CertificateRefused("these bytes are not a certificate") from None
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of a certificate's DER, hex: what two people compare by telephone."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def parse_federation(roster_certificate: x509.Certificate) -> str:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import check_party_name
-from fedmrg_secure.crypto.certificates import utc_now
+from fedmrg_secure.crypto.certificates import fingerprint, utc_now
 from fedmrg_secure.crypto.keys import SecretBytes
 from fedmrg_secure.crypto.roster import Roster, RosterEntry, sign_roster
 from fedmrg_secure.crypto.signing import SigningKey
@@ -60,7 +60,7 @@ class Authority:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the root certificate, hex."""
-        return forms.fingerprint(self.root)
+        return fingerprint(self.root)
 
     def issue(
         self,

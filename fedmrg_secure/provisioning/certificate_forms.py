@@ -109,11 +109,6 @@ def pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.PEM)
 
 
-def fingerprint(certificate: x509.Certificate) -> str:
-    """SHA-256 of the certificate's DER, hex: what two people compare by telephone."""
-    return certificate.fingerprint(hashes.SHA256()).hex()
-
-
 _PartyKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
 

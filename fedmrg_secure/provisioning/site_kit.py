@@ -25,6 +25,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from fedmrg_secure.core.canonical import canonical_json
 from fedmrg_secure.core.errors import FedmrgError, InputError
+from fedmrg_secure.core.types import COORDINATOR
 from fedmrg_secure.crypto.certificates import (
     COORDINATOR_ROLE,
     SITE_ROLE,
@@ -38,7 +39,7 @@ from fedmrg_secure.crypto.identity import PartyIdentity
 from fedmrg_secure.crypto.keys import SecretBytes
 from fedmrg_secure.crypto.roster import Roster, RosterEntry, read_roster
 from fedmrg_secure.crypto.signing import SigningKey
-from fedmrg_secure.provisioning.enrolment import GRANT_FORM, PartyKeys
+from fedmrg_secure.provisioning.enrolment import GRANT_FORM, PartyKeys, write_request
 from fedmrg_secure.provisioning.files import (
     IdentityFileInvalid,
     IdentityFolderInUse,
@@ -112,6 +113,39 @@ def write_keys(
         "role": entry.role,
     }
     write_private(folder / KIT_FILE, canonical_json(content))
+
+
+def begin_kit(
+    folder: Path,
+    *,
+    federation: str,
+    party: str | None,
+    institution: str,
+    authority_pem: bytes,
+    hosts: tuple[str, ...] = (),
+) -> bytes:
+    """Make a party's keys in `folder` and return the request for the authority.
+
+    Args:
+        federation: which federation to join.
+        party: the site's name; None for the coordinator.
+        institution: the legal body behind the party.
+        authority_pem: the federation's root certificate, which the kit will trust alone.
+        hosts: the coordinator's DNS names or addresses; empty for a site.
+
+    Raises:
+        IdentityFolderInUse: the folder already holds a kit.
+        InvalidName, RosterInvalid: a name is not allowed.
+        KitMismatch: hosts for a site, or none for the coordinator.
+    """
+    role = COORDINATOR_ROLE if party is None else SITE_ROLE
+    if (role == SITE_ROLE) == bool(hosts):
+        raise KitMismatch("the coordinator needs a host, and a site has none")
+    keys = PartyKeys.generate(role)
+    entry = keys.entry(role, party or COORDINATOR, institution)
+    request = write_request(keys, federation, entry, hosts)
+    write_keys(folder, federation, entry, keys, authority_pem)
+    return request
 
 
 def install(folder: Path, file: bytes) -> Kit:
