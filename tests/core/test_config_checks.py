@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.core.config_checks import check_config
+
+MANIFEST = {"source": "manifest", "root": "x", "participating": ["Spain", "Italy"]}
+ACCEPTED = {"acknowledge_collusion_risk": True}
+
+
+def findings(**sections: Any) -> list[tuple[str | int, ...]]:
+    config = RunConfig.model_validate(
+        {"name": "t", "data": MANIFEST, "secure_aggregation": ACCEPTED, **sections}
+    )
+    return [finding.path for finding in check_config(config)]
+
+
+def test_a_sound_configuration_has_no_findings() -> None:
+    assert findings() == []
+    assert findings(data={"source": "phantom"}) == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "path"),
+    [
+        ({"secure_aggregation": {}}, ("secure_aggregation", "scheme")),
+        (
+            {"secure_aggregation": {"scheme": "insecure-plaintext"}},
+            ("secure_aggregation", "scheme"),
+        ),
+        ({"federation": {"min_sites": 3}}, ("federation", "min_sites")),
+        ({"federation": {"min_sites": 1}}, ("federation", "min_sites")),
+        ({"federation": {"sites": ["Spain", "France"]}}, ("federation", "sites", 1)),
+        ({"federation": {"sites": ["Spain", "spain"]}}, ("federation", "sites", 1)),
+        ({"federation": {"sites": ["spain"]}}, ("federation", "min_sites")),
+        (
+            {"federation": {"round_deadline_s": 5.0, "site_timeout_s": 5.0}},
+            ("federation", "round_deadline_s"),
+        ),
+        ({"data": MANIFEST | {"manifest": "../pairs.csv"}}, ("data", "manifest")),
+        ({"data": MANIFEST | {"manifest": "/etc/pairs.csv"}}, ("data", "manifest")),
+        ({"data": MANIFEST | {"manifest": "C:\\pairs.csv"}}, ("data", "manifest")),
+        ({"data": MANIFEST | {"unseen": ["France", "ITALY"]}}, ("data", "unseen", 1)),
+        ({"data": MANIFEST | {"unseen": ["!"]}}, ("data", "unseen", 0)),
+        (
+            {"data": MANIFEST | {"participating": ["A", "B", "Coordinator"]}},
+            ("data", "participating", 2),
+        ),
+        ({"data": MANIFEST | {"participating": ["A b", "a-B"]}}, ("data", "participating", 1)),
+        ({"model": {"min_report_tokens": 96}}, ("model", "min_report_tokens")),
+        ({"model": {"classes": ["Edema", "Edma"]}}, ("model", "classes", 1)),
+        ({"model": {"classes": ["Edema", "Edema"]}}, ("model", "classes", 1)),
+    ],
+)
+def test_each_finding_points_to_the_key_to_change(
+    sections: dict[str, Any], path: tuple[str | int, ...]
+) -> None:
+    assert findings(**sections) == [path]
+
+
+def test_plaintext_needs_its_own_acknowledgement_and_may_run_with_one_site() -> None:
+    plaintext = {"scheme": "insecure-plaintext", "acknowledge_plaintext": True}
+    assert findings(secure_aggregation=plaintext, federation={"min_sites": 1}) == []
+    wrong_one = {"scheme": "insecure-plaintext", "acknowledge_collusion_risk": True}
+    assert findings(secure_aggregation=wrong_one) == [("secure_aggregation", "scheme")]
