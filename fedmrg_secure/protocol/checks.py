@@ -42,6 +42,15 @@ def check_name(name: str, value: str) -> None:
         raise InvalidMessage(f"{name} is not a party name") from error
 
 
+def check_key(epoch: int, maker: str) -> None:
+    """Raise `InvalidMessage` unless a key epoch has a maker, or both are absent."""
+    check_range("key_epoch", epoch, 0, MAX_UINT32)
+    if epoch:
+        check_name("key_maker", maker)
+    elif maker:
+        raise InvalidMessage("key_maker is named without a key epoch")
+
+
 def check_sorted_names(name: str, names: list[str]) -> None:
     """Raise `InvalidMessage` unless there are names, in order, none twice."""
     check_range(f"length of {name}", len(names), 1, MAX_COHORT)

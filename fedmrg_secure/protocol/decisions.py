@@ -44,13 +44,17 @@ class CloseRound:
 class AbortRound:
     """Give this round up; a new one may succeed."""
 
+    cause: str
+    """a stable word for logs"""
     reason: str
+    """a sentence for people"""
 
 
 @dataclass(frozen=True, slots=True)
 class FailSession:
     """Nothing can go on."""
 
+    cause: str
     reason: str
 
 
@@ -92,7 +96,10 @@ def _announcing(
     if len(ready) >= min_sites and (ready == live or overdue):
         return MakePlan(tuple(sorted(ready)))
     if overdue:
-        return AbortRound(f"{len(ready)} sites announced themselves, {min_sites} are needed")
+        return AbortRound(
+            "announcements-late",
+            f"{len(ready)} sites announced themselves, {min_sites} are needed",
+        )
     return Wait()
 
 
@@ -107,15 +114,22 @@ def _uploading(
     waiting = (live & frozenset(round_state.cohort)) - done
     assert round_state.plan is not None
     if not key_ready and round_state.plan.key_maker not in live:
-        return AbortRound(f"{round_state.plan.key_maker} was lost before it published the key")
+        return AbortRound(
+            "key-maker-lost",
+            f"{round_state.plan.key_maker} was lost before it published the key",
+        )
     if len(done) >= min_sites and (not waiting or overdue):
         return FixIncluded(tuple(sorted(done)))
     if len(done | waiting) < min_sites:
         return AbortRound(
-            f"{len(done | waiting)} sites of the cohort are left, {min_sites} are needed"
+            "cohort-too-small",
+            f"{len(done | waiting)} sites of the cohort are left, {min_sites} are needed",
         )
     if overdue:
-        return AbortRound(f"{len(done)} sites uploaded in time, {min_sites} are needed")
+        return AbortRound(
+            "uploads-late",
+            f"{len(done)} sites uploaded in time, {min_sites} are needed",
+        )
     return Wait()
 
 
@@ -124,13 +138,14 @@ def _aggregated(
 ) -> Step:
     given = round_state.acknowledged
     if len(set(given.values())) > 1:
-        return FailSession(_disagreement(round_state))
+        return FailSession("models-differ", _disagreement(round_state))
     waiting = (live & frozenset(round_state.included)) - given.keys()
     if len(given) >= min_sites and (not waiting or overdue):
         return CloseRound(next(iter(given.values())))
     if overdue or len(given.keys() | waiting) < min_sites:
         return FailSession(
-            f"{len(given)} sites acknowledged round {round_state.number}, {min_sites} are needed"
+            "acknowledgements-missing",
+            f"{len(given)} sites acknowledged round {round_state.number}, {min_sites} are needed",
         )
     return Wait()
 

@@ -17,6 +17,7 @@ from fedmrg_secure.protocol.checks import (
     MAX_UINT32,
     check_chunks,
     check_hash,
+    check_key,
     check_length,
     check_name,
     check_range,
@@ -127,13 +128,11 @@ class RoundPlan:
     def __post_init__(self) -> None:
         check_range("round", self.round, 1, MAX_UINT32)
         check_hash("base_state_hash", self.base_state_hash)
-        check_range("key_epoch", self.key_epoch, 0, MAX_UINT32)
-        if self.key_epoch:
-            check_name("key_maker", self.key_maker)
-        elif self.key_maker:
-            raise InvalidMessage("key_maker is named without a key epoch")
+        check_key(self.key_epoch, self.key_maker)
         check_hash("previous_transcript", self.previous_transcript)
         check_sorted_names("cohort", [member.site for member in self.cohort])
+        if self.key_epoch and self.key_maker not in self.sites:
+            raise InvalidMessage("key_maker is not in the cohort")
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -293,10 +292,14 @@ class AggregateInfo:
     chunk_hashes: tuple[bytes, ...]
     merkle_root: bytes
     total_bytes: int
+    key_epoch: int
+    key_maker: str
+    """the plan's: what a site that was away needs to open the sum"""
 
     def __post_init__(self) -> None:
         check_range("round", self.round, 1, MAX_UINT32)
         check_hash("plan_hash", self.plan_hash)
+        check_key(self.key_epoch, self.key_maker)
         check_sorted_names("included", [entry.site for entry in self.included])
         check_chunks(self.chunk_hashes, self.merkle_root, self.total_bytes)
 

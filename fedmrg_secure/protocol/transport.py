@@ -145,11 +145,12 @@ class CoordinatorClient:
         """As the plan's key maker: deliver the epoch's key, sealed to each site of the cohort.
 
         Args:
-            sealed: HPKE output for each name of the plan's cohort, this site included.
+            sealed: HPKE output for each site of the session, this one included.
 
         Raises:
-            NotPermitted: this site is not the plan's key maker, or a name is not in the cohort.
-            Conflict: another key was published for this epoch and recipient.
+            NotPermitted: this site is not the plan's key maker, or a name is not of the session.
+            Conflict: something else was published for this epoch and recipient: publish the very
+                bytes of the first attempt again, or fetch the key that was published.
         """
         for recipient in sorted(sealed):
             message = m.PublishKey(epoch, recipient, sealed[recipient])

@@ -219,20 +219,24 @@ class IncludedSite(_message.Message):
     def __init__(self, site: _Optional[str] = ..., weight: _Optional[int] = ..., upload_root: _Optional[bytes] = ...) -> None: ...
 
 class AggregateInfo(_message.Message):
-    __slots__ = ("round", "plan_hash", "included", "chunk_hashes", "merkle_root", "total_bytes")
+    __slots__ = ("round", "plan_hash", "included", "chunk_hashes", "merkle_root", "total_bytes", "key_epoch", "key_maker")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     INCLUDED_FIELD_NUMBER: _ClassVar[int]
     CHUNK_HASHES_FIELD_NUMBER: _ClassVar[int]
     MERKLE_ROOT_FIELD_NUMBER: _ClassVar[int]
     TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    KEY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    KEY_MAKER_FIELD_NUMBER: _ClassVar[int]
     round: int
     plan_hash: bytes
     included: _containers.RepeatedCompositeFieldContainer[IncludedSite]
     chunk_hashes: _containers.RepeatedScalarFieldContainer[bytes]
     merkle_root: bytes
     total_bytes: int
-    def __init__(self, round: _Optional[int] = ..., plan_hash: _Optional[bytes] = ..., included: _Optional[_Iterable[_Union[IncludedSite, _Mapping]]] = ..., chunk_hashes: _Optional[_Iterable[bytes]] = ..., merkle_root: _Optional[bytes] = ..., total_bytes: _Optional[int] = ...) -> None: ...
+    key_epoch: int
+    key_maker: str
+    def __init__(self, round: _Optional[int] = ..., plan_hash: _Optional[bytes] = ..., included: _Optional[_Iterable[_Union[IncludedSite, _Mapping]]] = ..., chunk_hashes: _Optional[_Iterable[bytes]] = ..., merkle_root: _Optional[bytes] = ..., total_bytes: _Optional[int] = ..., key_epoch: _Optional[int] = ..., key_maker: _Optional[str] = ...) -> None: ...
 
 class Download(_message.Message):
     __slots__ = ("first_chunk",)
