@@ -1,0 +1,107 @@
+"""A site's state on disk: what was saved comes back, what is torn is noticed."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedmrg_secure.client.state import Applied, SiteStateBroken, SiteStore, hash_state
+from fedmrg_secure.core.merkle import leaf_hash, merkle_root
+from fedmrg_secure.crypto.keys import SecretBytes
+from fedmrg_secure.update.layout import Layout
+
+LAYOUT = Layout.of({"b": (2,), "a": (1, 2)})
+STATE = {
+    "a": np.array([[1.5, -2.0]], dtype=np.float32),
+    "b": np.array([0.0, 3.0], dtype=np.float32),
+}
+APPLIED = Applied("ab" * 32, 3, 2, "cd" * 32, "ef" * 32, "01" * 32)
+
+
+def test_an_applied_round_comes_back(tmp_path: Path) -> None:
+    SiteStore(tmp_path).save_applied(APPLIED, STATE)
+    store = SiteStore(tmp_path)
+    assert store.applied() == APPLIED
+    loaded = store.load_state(2)
+    assert {name: array.tolist() for name, array in loaded.items()} == {
+        name: array.tolist() for name, array in STATE.items()
+    }
+
+
+def test_a_new_folder_has_no_state(tmp_path: Path) -> None:
+    assert SiteStore(tmp_path / "state").applied() is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"training_round": 9}'])
+def test_a_broken_state_is_named(tmp_path: Path, damage: bytes) -> None:
+    store = SiteStore(tmp_path)
+    store.save_applied(APPLIED, STATE)
+    (tmp_path / "state.json").write_bytes(damage)
+    with pytest.raises(SiteStateBroken):
+        store.applied()
+
+
+def test_a_truncated_model_is_named(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    store.save_applied(APPLIED, STATE)
+    path = store.state_path(2)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(SiteStateBroken):
+        store.load_state(2)
+
+
+def test_the_hash_of_a_state_depends_on_every_value_and_name() -> None:
+    other = {**STATE, "b": np.array([0.0, np.nextafter(np.float32(3), 4)], dtype=np.float32)}
+    renamed = Layout.of({"b": (2,), "aa": (1, 2)})
+    hashes = {
+        hash_state(LAYOUT, STATE),
+        hash_state(LAYOUT, other),
+        hash_state(renamed, {"aa": STATE["a"], "b": STATE["b"]}),
+    }
+    assert len(hashes) == 3
+
+
+def test_an_update_is_whole_or_absent(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    frames = [b"one", b"two", b"three"]
+
+    def torn() -> object:
+        yield frames[0]
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        store.write_outgoing("aa", torn())  # type: ignore[arg-type]
+    assert store.outgoing("aa") is None
+
+    made = store.write_outgoing("aa", frames)
+    assert store.outgoing("aa") == made
+    assert store.outgoing("bb") is None, "an update of another plan is never sent"
+    assert [made.frame(index) for index in range(3)] == frames
+    assert made.merkle_root == merkle_root([leaf_hash(frame) for frame in frames]).hex()
+    assert made.total_bytes == 11
+    store.clear_outgoing()
+    assert store.outgoing("aa") is None
+
+
+def test_keys_are_private_and_forgotten(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    key = SecretBytes.random(64)
+    store.save_key(1, key)
+    store.save_sealed_keys(1, {"a": b"sealed"})
+    path = tmp_path / "keys" / "epoch-1.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert SiteStore(tmp_path).key(1) == key
+    assert store.sealed_keys(1) == {"a": b"sealed"}
+    assert store.key(2) is None
+    assert store.sealed_keys(2) is None
+    store.forget_keys()
+    assert not list((tmp_path / "keys").iterdir())
+
+
+def test_a_nonce_lasts_as_long_as_its_round(tmp_path: Path) -> None:
+    first = SiteStore(tmp_path).nonce(4)
+    assert SiteStore(tmp_path).nonce(4) == first
+    assert SiteStore(tmp_path).nonce(5) != first

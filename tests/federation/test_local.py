@@ -1,0 +1,227 @@
+"""Whole federations of real processes, as `fedmrg run` starts them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from safetensors.numpy import load_file
+
+from fedmrg_secure.audit_log.verify import verify_run
+from fedmrg_secure.core.yaml_source import load_run_config
+from fedmrg_secure.data.task import load_centre
+from fedmrg_secure.federation.plan import make_plan
+from fedmrg_secure.federation.simulate import simulate_federation
+from tests.federation.runs import (
+    Run,
+    await_value,
+    site_states,
+    start,
+    stop,
+    write_config,
+)
+
+PLAINTEXT = {
+    "scheme": "insecure-plaintext",
+    "acknowledge_collusion_risk": False,
+    "acknowledge_plaintext": True,
+}
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A finished two-round run under ckks-shared, and what the coordinator's process had loaded."""
+    folder = tmp_path_factory.mktemp("encrypted")
+    run = start(write_config(folder), folder / "run")
+    try:
+        coordinator = run.child("coordinator", "serve")
+        await_value(lambda: True if (folder / "run/metrics.jsonl").exists() else None)
+        maps = {Path(entry.path).name for entry in coordinator.memory_maps()}
+        (folder / "maps.json").write_text(json.dumps(sorted(maps)))
+        assert run.wait() == 0, run.text
+        yield run
+    finally:
+        stop(run)
+
+
+def test_a_run_ends_with_everything_in_its_folder(encrypted: Run) -> None:
+    folder = encrypted.folder
+    assert encrypted.manifest()["status"] == "finished"
+    for name in ("config.yaml", "metrics.jsonl", "summary.json", "report.html"):
+        assert (folder / name).stat().st_size > 0
+    assert (folder / "adapters/generic/adapter_model.safetensors").exists()
+    summary = encrypted.summary()
+    assert summary["rounds"] == 2
+    assert len(summary["sites"]) == 4
+    assert len(summary["unseen"]) == 2
+    assert set(summary["final"]) == {*summary["sites"], *summary["unseen"]}
+    assert summary["communication"]["bytes_up_per_round_per_site"] > 0
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    trained = {(row["round"], row["site"]) for row in rows if row["kind"] == "round"}
+    assert trained == {(number, site) for number in (1, 2) for site in summary["sites"]}
+
+
+def test_every_site_has_the_same_model_after_every_round(encrypted: Run) -> None:
+    states: dict[int, set[bytes]] = {}
+    for _site, number, content in site_states(encrypted.folder):
+        states.setdefault(number, set()).add(content)
+    assert sorted(states) == [0, 1, 2]
+    assert all(len(contents) == 1 for contents in states.values())
+    assert states[1] != states[2]
+
+
+def test_the_coordinator_loads_nothing_that_could_open_or_train(encrypted: Run) -> None:
+    maps = json.loads((encrypted.folder.parent / "maps.json").read_text())
+    assert any("cygrpc" in name for name in maps), "the process looked at is not the coordinator"
+    assert not [name for name in maps if "torch" in name or "sealapi" in name or "tenseal" in name]
+
+
+def test_nothing_at_the_coordinator_opens_an_update(encrypted: Run) -> None:
+    coordinator = encrypted.folder / "coordinator"
+    names = [path.name for path in coordinator.rglob("*") if path.is_file()]
+    assert not [name for name in names if name.endswith(".key") and "tls" not in name.lower()]
+    content = b"".join(path.read_bytes() for path in coordinator.rglob("*") if path.is_file())
+    assert b"FMRGCKKS" not in content, "a CKKS key lies at the coordinator"
+    for path in encrypted.folder.glob("sites/*/kit/*"):
+        if "private" in path.name or path.suffix == ".key" or "key" in path.stem:
+            secret = path.read_bytes()
+            assert secret not in content, f"{path.name} of a site lies at the coordinator"
+
+
+def test_no_process_and_no_session_key_is_left_behind(encrypted: Run) -> None:
+    left = []
+    for process in psutil.process_iter(["cmdline"]):
+        if str(encrypted.folder) in " ".join(process.info["cmdline"] or ()):
+            left.append(process)
+    assert not left
+    assert not list(encrypted.folder.glob("sites/*/state/keys/*"))
+
+
+def test_all_logs_verify_and_agree(encrypted: Run) -> None:
+    logs = {log.party: log for log in verify_run(encrypted.folder)}
+    assert len(logs) == 5
+    assert all(log.size > 5 for log in logs.values())
+
+
+def test_plaintext_ends_with_the_same_bits_and_metrics(encrypted: Run, tmp_path: Path) -> None:
+    run = start(write_config(tmp_path, secure_aggregation=PLAINTEXT), tmp_path / "run")
+    try:
+        assert run.wait() == 0, run.text
+    finally:
+        stop(run)
+    newest = "state/round-0002.safetensors"
+    for path in encrypted.folder.glob(f"sites/*/{newest}"):
+        twin = load_file(run.folder / path.relative_to(encrypted.folder))
+        for name, values in load_file(path).items():
+            np.testing.assert_array_equal(values, twin[name], err_msg=name)
+    assert run.summary()["final"] == encrypted.summary()["final"]
+
+
+def test_a_killed_coordinator_goes_on_and_a_killed_site_is_dropped(tmp_path: Path) -> None:
+    config = write_config(
+        tmp_path,
+        training={"rounds": 3, "local_steps": 8},
+        federation={"min_sites": 3, "site_timeout_s": 4},
+    )
+    run = start(config, tmp_path / "run")
+    try:
+        sites = run.folder / "sites"
+        await_value(lambda: True if list(sites.glob("*/state/outgoing/*.frame")) else None)
+        run.child("coordinator", "serve").send_signal(signal.SIGKILL)
+        await_value(lambda: True if list(sites.glob("*/state/round-0001.json")) else None)
+        victim = sorted(path.name for path in sites.iterdir())[1]
+        run.child("client", f"sites/{victim}").send_signal(signal.SIGKILL)
+        assert run.wait() == 0, run.text
+    finally:
+        stop(run)
+    assert "is started again" in run.text
+    assert f"{victim} has stopped (killed by SIGKILL)" in run.text
+    assert run.manifest()["status"] == "finished"
+    reached = {site: number for site, number, _ in site_states(run.folder)}
+    assert reached.pop(victim) < 3
+    assert set(reached.values()) == {3}
+    verify_run(run.folder)
+
+
+def test_too_few_sites_end_the_run_with_a_clear_error(tmp_path: Path) -> None:
+    config = write_config(
+        tmp_path,
+        training={"rounds": 50},
+        federation={"min_sites": 4, "site_timeout_s": 3},
+    )
+    run = start(config, tmp_path / "run")
+    try:
+        sites = run.folder / "sites"
+        await_value(lambda: True if list(sites.glob("*/state/round-0001.json")) else None)
+        victim = sorted(path.name for path in sites.iterdir())[0]
+        run.child("client", f"sites/{victim}").send_signal(signal.SIGKILL)
+        assert run.wait() == 1, run.text
+    finally:
+        stop(run)
+    assert "FMRG-6311" in run.text
+    assert "4 are needed" in run.text
+    assert "Traceback" not in run.text
+    assert run.manifest()["status"] == "failed"
+    verify_run(run.folder)
+
+
+def test_ctrl_c_stops_everything_and_resume_finishes(tmp_path: Path) -> None:
+    config = write_config(tmp_path, training={"rounds": 3, "local_steps": 6})
+    run = start(config, tmp_path / "run")
+    try:
+        states = run.folder / "sites"
+        await_value(lambda: True if list(states.glob("*/state/round-0001.json")) else None)
+        children = run.children()
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait(60) == 130, run.text
+        assert "--resume" in run.text
+        assert run.manifest()["status"] == "interrupted"
+        assert not [child for child in children if child.is_running()]
+
+        again = start(config, run.folder, "--resume")
+        try:
+            assert again.wait() == 0, again.text
+        finally:
+            stop(again)
+    finally:
+        stop(run)
+    reached = {site: number for site, number, _ in site_states(run.folder)}
+    assert set(reached.values()) == {3}
+    verify_run(run.folder)
+
+
+def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    run = start(write_config(tmp_path, training={"rounds": 50}), tmp_path / "run")
+    try:
+        await_value(lambda: True if len(run.children()) >= 6 else None)
+        children = run.children()
+        run.process.kill()
+        run.process.wait()
+        deadline = time.monotonic() + 60
+        while [child for child in children if child.is_running()]:
+            assert time.monotonic() < deadline, "a child outlived its parent"
+            time.sleep(0.2)
+    finally:
+        stop(run)
+
+
+def test_the_simulation_is_the_run(encrypted: Run) -> None:
+    config = load_run_config(encrypted.folder / "config.yaml")
+    plan = make_plan(config)
+    state = simulate_federation(
+        plan.generator,
+        {site: load_centre(config.data, site).train for site in plan.sites},
+        config.training,
+        config.update,
+        image_size=config.data.image_size,
+        seed=config.seed,
+    )
+    path = next(encrypted.folder.glob("sites/*/state/round-0002.safetensors"))
+    for name, values in load_file(path).items():
+        np.testing.assert_array_equal(values, state[name], err_msg=name)
