@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmrg_secure.cli.output import JsonOption, Output, SetOption, human_bytes
+from fedmrg_secure.cli.places import placed
 
 if TYPE_CHECKING:
     from fedmrg_secure.federation.plan import RunPlan
@@ -40,7 +41,9 @@ def validate(
     from fedmrg_secure.federation.plan import make_plan
 
     output = Output(as_json=as_json)
-    plan = make_plan(load_run_config(config, overrides or ()))
+    run_config = load_run_config(config, overrides or ())
+    with placed(config, overrides or ()):
+        plan = make_plan(run_config)
     output.say(f"{config} is sound.")
     show_plan(output, plan)
 

@@ -53,23 +53,26 @@ def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfi
     Raises:
         ErrorGroup: every mistake of the file and the overrides, each with its place and a hint.
     """
-    name = str(path)
-    try:
-        root, errors = read_text(_read_file(path), name)
-    except InputError as error:
-        raise ErrorGroup([error]) from None
-    if root.value is None:
-        root = Entry({}, f"{name}:1:1", f"{name}:1:1")
-    for override in overrides:
-        try:
-            root, more = _override(root, override)
-            errors.extend(more)
-        except InputError as error:
-            errors.append(error)
+    root, errors = _read_tree(path, overrides)
     config, wrong = _validate(root)
     if config is None or errors:
         raise ErrorGroup(_report(errors, wrong))
     return config
+
+
+def place_of(path: str | Path, overrides: Sequence[str], key: KeyPath) -> str:
+    """Where a key's value stands, as ``file:line:column`` or ``--set key``.
+
+    Args:
+        path, overrides: as `load_run_config` has accepted them.
+        key: for example ``("federation", "min_sites")``.
+
+    Returns:
+        The place of the nearest section above where the key itself is left to its default.
+    """
+    root, _ = _read_tree(path, overrides)
+    entry, present = entry_at(root, key)
+    return entry.at if present else entry.key_at
 
 
 def dump_run_config(config: RunConfig) -> str:
@@ -96,6 +99,24 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
+
+
+def _read_tree(path: str | Path, overrides: Sequence[str]) -> tuple[Entry, list[FedmrgError]]:
+    """The file with its overrides, and what was refused of either."""
+    name = str(path)
+    try:
+        root, errors = read_text(_read_file(path), name)
+    except InputError as error:
+        raise ErrorGroup([error]) from None
+    if root.value is None:
+        root = Entry({}, f"{name}:1:1", f"{name}:1:1")
+    for override in overrides:
+        try:
+            root, more = _override(root, override)
+            errors.extend(more)
+        except InputError as error:
+            errors.append(error)
+    return root, errors
 
 
 def _read_file(path: str | Path) -> str:

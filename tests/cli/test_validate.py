@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedmrg_secure.cli.main import run_command
+from fedmrg_secure.cli.places import CAUSES
+from fedmrg_secure.core.config import RunConfig
 
 GOOD = """\
 name: ward
@@ -76,3 +78,20 @@ def test_the_data_is_checked_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
     assert run_command(["validate", str(path)]) == 2
     assert "FMRG-2" in capsys.readouterr().err
+
+
+def test_errors_of_planning_point_to_the_file_too(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config_file.write_text(GOOD + "federation: {sites: [nowhere-clinic, spain]}\n")
+    assert run_command(["validate", str(config_file)]) == 2
+    assert capsys.readouterr().err.startswith(f"{config_file}:11:21  FMRG-6001  ")
+    assert run_command(["validate", str(config_file), "--set", "federation.sites=[x, y]"]) == 2
+    assert capsys.readouterr().err.startswith("--set federation.sites  FMRG-6001  ")
+
+
+def test_every_cause_is_a_key_and_every_code_exists() -> None:
+    codes = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    for code, (section, key) in CAUSES.items():
+        assert f"| {code} |" in codes
+        assert key in RunConfig.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
