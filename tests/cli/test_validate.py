@@ -86,7 +86,7 @@ def test_errors_of_planning_point_to_the_file_too(
     config_file.write_text(GOOD + "federation: {sites: [nowhere-clinic, spain]}\n")
     assert run_command(["validate", str(config_file)]) == 2
     assert capsys.readouterr().err.startswith(f"{config_file}:11:21  FMRG-6001  ")
-    assert run_command(["validate", str(config_file), "--set", "federation.sites=[x, y]"]) == 2
+    assert run_command(["validate", str(config_file), "--set", "federation.sites=[a, b]"]) == 2
     assert capsys.readouterr().err.startswith("--set federation.sites  FMRG-6001  ")
 
 
