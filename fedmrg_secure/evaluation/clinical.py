@@ -89,7 +89,8 @@ def clinical_scores(references: Sequence[str], hypotheses: Sequence[str]) -> dic
 def _stated(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
     labels = [label_report(text) for text in texts]
     statuses = np.array(labels, dtype=np.int64).reshape(len(labels), len(CHEXPERT_CLASSES))
-    return (statuses == Status.POSITIVE) | (statuses == Status.UNCERTAIN)
+    stated: npt.NDArray[np.bool_] = (statuses == Status.POSITIVE) | (statuses == Status.UNCERTAIN)
+    return stated
 
 
 def _ratio(numerator: int, denominator: int) -> float:

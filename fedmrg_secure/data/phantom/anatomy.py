@@ -103,7 +103,7 @@ def paint_markings(
         streaks = np.zeros_like(radius)
         for direction in np.linspace(-1.35, 1.4, 9) + rng.normal(0, 0.08, 9):
             turn = angle - np.float32(direction) - np.float32(rng.normal(0, 0.35)) * radius
-            width = np.float32(0.024 - 0.006 * rng.random())
+            width = 0.024 - 0.006 * rng.random()
             streaks += bump(np.sin(turn) * radius, width) * (np.cos(turn) > 0)
         streaks = np.tanh(streaks) * inside(radius - np.float32(0.10), 0.05)
         hilum = bump(np.hypot(dx - np.float32(0.03), dy * np.float32(0.62)), 0.085)
@@ -171,9 +171,9 @@ def paint_bones(
     for side, lung in lungs.items():
         cage = inside(lung.wall + np.float32(0.03), film.soft * 2) * through
         cage = cage * inside(lung.dome + np.float32(0.10), 0.05)
-        height = film.y - np.float32(0.5) * np.square(np.clip(lung.r, 0, 1))
-        height = height + np.float32(0.12) * lung.r + np.float32(0.02)
-        number = np.round(height / np.float32(spacing))
+        fall = np.float32(0.5) * np.square(np.clip(lung.r, 0, 1)) - np.float32(0.12) * lung.r
+        height: Field = film.y - fall + np.float32(0.02)
+        number: Field = np.round(height / np.float32(spacing))
         ribs = bump(height - number * np.float32(spacing), 0.028)
         if side in broken:
             ribs = _break(film, lung, height, number, spacing, broken[side], ribs)
@@ -221,9 +221,11 @@ def _break(
     bulge = bump(np.hypot(lung.wall, (rib - np.float32(drop)) * np.float32(0.7)), 0.075)
     film.density += np.float32(0.20) * bulge * lung.mask
     emphasis = 1 + np.float32(2.6) * near
-    return np.maximum(rest, np.maximum(inner, outer) * emphasis).astype(np.float32)
+    drawn: Field = np.maximum(rest, np.maximum(inner, outer) * emphasis)
+    return drawn
 
 
 def texture(film: Film, rng: np.random.Generator) -> Field:
     """The uneven grain of soft tissue, mean 0, about 0.01."""
-    return waves(film, rng, count=6, frequency=9.0) * np.float32(0.008)
+    grain: Field = waves(film, rng, count=6, frequency=9.0) * np.float32(0.008)
+    return grain

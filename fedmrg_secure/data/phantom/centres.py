@@ -46,6 +46,7 @@ CENTRES: Final = (
             zoom=0.98,
             collimation=0.0,
             marker="L",
+            vignette=0.0,
         ),
         style=Style(
             usages=(("british", 1.0),),
@@ -73,6 +74,7 @@ CENTRES: Final = (
             zoom=1.04,
             collimation=0.0,
             marker="",
+            vignette=0.05,
         ),
         style=Style(
             usages=(("terse", 1.0),),
@@ -99,6 +101,7 @@ CENTRES: Final = (
             zoom=0.94,
             collimation=0.02,
             marker="R",
+            vignette=0.0,
         ),
         style=Style(
             usages=(("plain", 1.0),),
@@ -127,6 +130,7 @@ CENTRES: Final = (
             zoom=1.0,
             collimation=0.03,
             marker="",
+            vignette=0.15,
         ),
         style=Style(
             usages=(("full", 1.0),),
@@ -149,6 +153,7 @@ CENTRES: Final = (
             zoom=0.97,
             collimation=0.02,
             marker="L",
+            vignette=0.08,
         ),
         style=Style(
             usages=(("british", 0.75), ("full", 0.25)),
@@ -173,6 +178,7 @@ CENTRES: Final = (
             zoom=1.03,
             collimation=0.0,
             marker="R",
+            vignette=0.10,
         ),
         style=Style(
             usages=(("plain", 0.7), ("terse", 0.3)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,8 @@ class Film:
 
 
 @lru_cache(maxsize=8)
-def _grid(size: int) -> tuple[Field, Field]:
+def grid(size: int) -> tuple[Field, Field]:
+    """Coordinates of a film's pixels before a patient is placed, read-only."""
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1).astype(np.float32)
     x, y = np.meshgrid(axis, axis)
     x.setflags(write=False)
@@ -47,7 +49,7 @@ def _grid(size: int) -> tuple[Field, Field]:
 
 def new_film(size: int, *, tilt: float, zoom: float, shift: tuple[float, float]) -> Film:
     """An empty film whose patient is tilted by `tilt` radians, zoomed and shifted."""
-    u, v = _grid(size)
+    u, v = grid(size)
     cos, sin = np.float32(np.cos(tilt) / zoom), np.float32(np.sin(tilt) / zoom)
     return Film(
         x=u * cos + v * sin - np.float32(shift[0]),
@@ -63,10 +65,9 @@ def inside(distance: Field, softness: float) -> Field:
     return result
 
 
-def bump(distance: Field, width: float) -> Field:
+def bump(distance: npt.NDArray[Any], width: float) -> Field:
     """A Gaussian ridge of `width` along distance 0."""
-    result: Field = np.exp(-np.square(distance / np.float32(width)))
-    return result
+    return np.exp(-np.square(distance / np.float32(width))).astype(np.float32, copy=False)
 
 
 def ellipse(film: Film, cx: float, cy: float, rx: float, ry: float, tilt: float = 0.0) -> Field:

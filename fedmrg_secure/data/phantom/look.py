@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from fedmrg_secure.data.phantom.film import Field, Film, _grid, new_film
+from fedmrg_secure.data.phantom.film import Field, Film, grid, new_film
 from fedmrg_secure.data.records import FloatImage
 
 
@@ -36,7 +36,7 @@ class Look:
     zoom: float
     collimation: float
     marker: str
-    vignette: float = 0.0
+    vignette: float
 
 
 def position(look: Look, size: int, rng: np.random.Generator) -> Film:
@@ -53,10 +53,10 @@ def expose(film: Film, look: Look, rng: np.random.Generator) -> FloatImage:
     exposure = float(np.clip(rng.normal(0, 0.02), -0.05, 0.05))
     gamma = look.gamma * float(np.exp(np.clip(rng.normal(0, 0.06), -0.15, 0.15)))
     shown = (film.density + np.float32(exposure - look.dark)) / np.float32(look.bright - look.dark)
-    picture: Field = np.clip(shown, 0, 1) ** np.float32(gamma)
+    picture = (np.clip(shown, 0, 1) ** np.float32(gamma)).astype(np.float32)
     if look.blur > 0:
         picture = gaussian_filter(picture, look.blur * size, mode="nearest")
-    u, v = _grid(size)
+    u, v = grid(size)
     if look.vignette:
         picture = picture * (1 - np.float32(look.vignette) * (u * u + v * v) / 2)
     grain = rng.standard_normal((size, size), dtype=np.float32)
@@ -69,7 +69,8 @@ def expose(film: Film, look: Look, rng: np.random.Generator) -> FloatImage:
         picture = np.where(field, picture, np.float32(0.02))
     if look.marker:
         _burn_in(picture, look.marker, u, v)
-    return np.clip(picture, 0, 1).astype(np.float32)
+    shown_picture: FloatImage = np.clip(picture, 0, 1).astype(np.float32)
+    return shown_picture
 
 
 _LETTERS = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fedmrg_secure.core.config import PhantomData, Splits
+from fedmrg_secure.core.config import PhantomData
 from fedmrg_secure.core.types import party_name
 from fedmrg_secure.data.errors import UnknownCentre
-from fedmrg_secure.data.partition import split_of
+from fedmrg_secure.data.partition import SPLITS, Split, split_patients
 from fedmrg_secure.data.phantom.case import Case, draw_anatomy, draw_findings
 from fedmrg_secure.data.phantom.centres import CENTRES, PUBLIC_PREVALENCE, Centre, public_style
 from fedmrg_secure.data.phantom.render import PhantomImage
@@ -38,11 +38,15 @@ def load_phantom_centre(config: PhantomData, name: str) -> CentreData:
     count = (
         config.patients_per_centre if centre.participating else config.patients_per_unseen_centre
     )
-    splits: dict[str, list[Record]] = {"train": [], "validation": [], "test": []}
-    for number in range(count):
-        records = _studies(config.seed, centre, name, number)
-        split = _split(config, centre, records[0].patient_id)
-        splits[split] += records
+    by_patient = [_studies(config.seed, centre, name, number) for number in range(count)]
+    splits: dict[Split, list[Record]] = {split: [] for split in SPLITS}
+    if not centre.participating:
+        splits["test"] = [record for records in by_patient for record in records]
+    else:
+        patients = [records[0].patient_id for records in by_patient]
+        split_of = split_patients(patients, config.seed, config.splits)
+        for records in by_patient:
+            splits[split_of[records[0].patient_id]] += records
     return CentreData(
         name=name,
         title=centre.title,
@@ -63,13 +67,6 @@ def public_corpus(seed: int, count: int) -> list[str]:
         case = Case(draw_anatomy(rng), draw_findings(rng, PUBLIC_PREVALENCE))
         texts.append(write_report(case, public_style(rng), rng).text)
     return texts
-
-
-def _split(config: PhantomData, centre: Centre, patient_id: str) -> str:
-    if not centre.participating:
-        return "test"
-    splits: Splits = config.splits
-    return split_of(patient_id, config.seed, splits)
 
 
 def _studies(seed: int, centre: Centre, name: str, number: int) -> list[Record]:
