@@ -40,5 +40,8 @@ format: $(READY)  ## format the code and mend what ruff can mend
 docs: $(READY)  ## write the generated pages of docs/
 	$(BIN)/python tools/error_table.py
 
+base-model: $(READY)  ## remake the shipped decoder base from public phantom reports (minutes)
+	$(BIN)/python -m fedmrg_secure.training.pretrain_base
+
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

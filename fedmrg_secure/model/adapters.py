@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,10 @@ def add_generic_adapter(
         task_type=TaskType.CAUSAL_LM,
         init_lora_weights=True,
     )
-    adapted = get_peft_model(decoder, config, adapter_name=GENERIC)
+    with warnings.catch_warnings():
+        # PEFT reads a property that transformers is about to rename.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", append=False)
+        adapted = get_peft_model(decoder, config, adapter_name=GENERIC)
     for layer, a in _factors(adapted, "A").items():
         if rank > a.shape[1]:
             raise RankTooLarge(
@@ -86,7 +90,13 @@ def save_peft_folder(adapted: PeftModel, folder: Path, *, base_name: str) -> Non
     try:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             # PEFT writes an adapter that is not called "default" into a folder of its own name.
-            adapted.save_pretrained(scratch, selected_adapters=[GENERIC], safe_serialization=True)
+            # Left on "auto" it would ask the hub whether the base's vocabulary was changed.
+            adapted.save_pretrained(
+                scratch,
+                selected_adapters=[GENERIC],
+                safe_serialization=True,
+                save_embedding_layers=False,
+            )
             for file in ("adapter_config.json", "adapter_model.safetensors"):
                 shutil.move(Path(scratch) / GENERIC / file, folder / file)
     finally:

@@ -46,12 +46,14 @@ class VisualPrefix(nn.Module):
         width: d of the patch features.
         decoder_width: d_llm.
         tokens: V, length of the prefix.
+        scale: root mean square of what the decoder is used to as input.
     """
 
-    def __init__(self, width: int, decoder_width: int, tokens: int) -> None:
+    def __init__(self, width: int, decoder_width: int, tokens: int, *, scale: float) -> None:
         super().__init__()
         rows = max(n for n in range(1, int(tokens**0.5) + 1) if tokens % n == 0)
         self.cells = (rows, tokens // rows)
+        self._scale = scale
         self.norm = nn.LayerNorm(width)
         self.linear = nn.Linear(width, decoder_width)
         self.place = nn.Parameter(torch.zeros(tokens, decoder_width))
@@ -61,7 +63,8 @@ class VisualPrefix(nn.Module):
         side = round(patches.shape[1] ** 0.5)
         grid = patches.transpose(1, 2).unflatten(-1, (side, side))  # (batch, d, side, side)
         cells = nn.functional.adaptive_avg_pool2d(grid, self.cells)  # (batch, d, rows, columns)
-        return self.linear(self.norm(cells.flatten(2).transpose(1, 2))) + self.place
+        tokens = self.linear(self.norm(cells.flatten(2).transpose(1, 2)))
+        return self._scale * (tokens + self.place)
 
 
 class ReportTokenizer:

@@ -57,12 +57,20 @@ def prompt_start(base: PretrainedDecoder, classes: Sequence[str]) -> Tensor:
     """
     embeddings = base.embeddings
     rows = []
-    for name in classes:
-        for status in Status:
-            words = f"{name}: {STATUS_WORDS[status]}"
-            ids = base.tokenizer(words, add_special_tokens=False)["input_ids"]
-            total = torch.zeros(embeddings.shape[1], dtype=torch.float64)
-            for token in ids:  # one addition after the other: the same rounding everywhere
-                total = total + embeddings[token].double()
-            rows.append((total / len(ids)).float())
+    for ids in base.tokenizer(status_phrases(classes), add_special_tokens=False)["input_ids"]:
+        total = torch.zeros(embeddings.shape[1], dtype=torch.float64)
+        for token in ids:  # one addition after the other: the same rounding everywhere
+            total = total + embeddings[token].double()
+        rows.append((total / len(ids)).float())
     return torch.stack(rows).unflatten(0, (len(classes), len(Status)))
+
+
+def embedding_scale(base: PretrainedDecoder) -> float:
+    """Root mean square of the decoder's input embeddings, to the nearest power of two."""
+    mean_square = float(base.embeddings.double().square().mean())
+    return 2.0 ** round(math.log2(mean_square) / 2)
+
+
+def status_phrases(classes: Sequence[str]) -> list[str]:
+    """What each status of each class reads like, C * 4 phrases, class by class."""
+    return [f"{name}: {STATUS_WORDS[status]}" for name in classes for status in Status]

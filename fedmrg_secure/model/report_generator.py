@@ -31,7 +31,7 @@ from fedmrg_secure.model.encoder import FEATURE_WIDTH, VisionEncoder
 from fedmrg_secure.model.errors import StateMismatch, UnknownClass
 from fedmrg_secure.model.fingerprint import base_fingerprint, tokenizer_fingerprint
 from fedmrg_secure.model.generation import SearchLimits, beam_search, greedy_search
-from fedmrg_secure.model.initialisation import initialise, prompt_start
+from fedmrg_secure.model.initialisation import embedding_scale, initialise, prompt_start
 from fedmrg_secure.model.pretrained import PretrainedDecoder, load_decoder
 
 FloatArray = npt.NDArray[np.float32]
@@ -93,7 +93,9 @@ class ReportGenerator(nn.Module):
         self.encoder = VisionEncoder(image_size)
         self.diagnosis = DiagnosisHead(FEATURE_WIDTH, classes)
         self.prompts = StatusPrompts(prompt_start(base, model.classes))
-        self.projector = VisualPrefix(FEATURE_WIDTH, width, model.visual_tokens)
+        self.projector = VisualPrefix(
+            FEATURE_WIDTH, width, model.visual_tokens, scale=embedding_scale(base)
+        )
         for part in ("encoder", "diagnosis", "projector"):
             initialise(getattr(self, part), label=part, seed=seed)
         self.decoder = add_generic_adapter(

@@ -2,7 +2,12 @@
 
 A frozen language model must know language before adapters can steer it. The base is a small Llama
 with a byte-level BPE tokenizer, trained on `data.task.public_corpus`: reports of phantoms that no
-centre of the benchmark holds. Weights are stored as float16, which float32 represents exactly.
+centre of the benchmark holds, in no centre's style. Like a large instruction-tuned model it has
+learned to follow a list of findings: most reports are preceded by the statuses that the rule-based
+labeler reads in them, in the form of the diagnosis prompts, and by noise in place of the visual
+prefix, so that a prefix it cannot read yet does not derail it. It has seen no image.
+
+Weights are stored as float16, which float32 represents exactly.
 """
 
 from __future__ import annotations
@@ -14,27 +19,33 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from fedmrg_secure.core.types import CHEXPERT_CLASSES, Status
+from fedmrg_secure.data.labeler import label_report
 from fedmrg_secure.data.task import public_corpus
 from fedmrg_secure.model.decoder import ReportTokenizer
+from fedmrg_secure.model.initialisation import status_phrases
 from fedmrg_secure.model.pretrained import BEGIN, BUILTIN_FOLDER, END, PAD, builtin_tokenizer
 from fedmrg_secure.training.objectives import language_loss
 
 CORPUS_SEED: Final = 1
 CORPUS_SIZE: Final = 20_000
-VOCABULARY: Final = 1024
+VOCABULARY: Final = 2048
 CONTEXT: Final = 2048
-LONGEST_REPORT: Final = 128
+LONGEST_REPORT: Final = 160
 BATCH_SIZE: Final = 32
 PEAK_LEARNING_RATE: Final = 3e-3
 WARMUP_STEPS: Final = 100
+PROMPTED: Final = 0.8
+"""Share of batches that begin with status prompts; the rest is plain text."""
+LONGEST_NOISE: Final = 16
 
 
 def train_tokenizer(corpus: Sequence[str], file: Path) -> None:
@@ -56,12 +67,12 @@ def train_tokenizer(corpus: Sequence[str], file: Path) -> None:
 
 
 def base_config(vocabulary: int) -> LlamaConfig:
-    """The built-in base's architecture: about 0.9 million parameters."""
+    """The built-in base's architecture: about 0.7 million parameters."""
     return LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=128,
-        intermediate_size=352,
-        num_hidden_layers=4,
+        intermediate_size=320,
+        num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=CONTEXT,
@@ -73,18 +84,22 @@ def base_config(vocabulary: int) -> LlamaConfig:
 
 
 def pretrain(
-    corpus: Sequence[str], tokenizer: ReportTokenizer, vocabulary: int, steps: int
+    corpus: Sequence[str], backend: PreTrainedTokenizerFast, steps: int
 ) -> LlamaForCausalLM:
     """Train a fresh base on a corpus, one pass after the other."""
     torch.manual_seed(CORPUS_SEED)
-    model = LlamaForCausalLM(base_config(vocabulary))
+    tokenizer = ReportTokenizer(backend, LONGEST_REPORT)
+    phrases = backend(status_phrases(CHEXPERT_CLASSES), add_special_tokens=False)["input_ids"]
+    statuses = torch.tensor([[int(status) for status in label_report(text)] for text in corpus])
+    model = LlamaForCausalLM(base_config(len(backend)))
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=0.01)
-    order = torch.randperm(len(corpus)).tolist()
+    order = torch.randperm(len(corpus))
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = _learning_rate(step, steps)
-        places = [(step * BATCH_SIZE + i) % len(corpus) for i in range(BATCH_SIZE)]
-        loss = _loss(model, tokenizer, [corpus[order[place]] for place in places])
+        chosen = order[torch.arange(step * BATCH_SIZE, (step + 1) * BATCH_SIZE) % len(corpus)]
+        prefix = _prefix(model, phrases, statuses[chosen])
+        loss = _loss(model, tokenizer, [corpus[place] for place in chosen.tolist()], prefix)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -102,6 +117,7 @@ def save_base(model: LlamaForCausalLM, folder: Path) -> None:
         if name != "lm_head.weight"
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
     config = model.config.to_dict() | {"architectures": ["LlamaForCausalLM"]}
     for volatile in ("transformers_version", "_name_or_path"):
         config.pop(volatile, None)
@@ -119,16 +135,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     corpus = public_corpus(CORPUS_SEED, CORPUS_SIZE)
     train_tokenizer(corpus, options.out / "tokenizer.json")
     backend = builtin_tokenizer(options.out / "tokenizer.json")
-    tokenizer = ReportTokenizer(backend, LONGEST_REPORT)
-    save_base(pretrain(corpus, tokenizer, len(backend), options.steps), options.out)
+    save_base(pretrain(corpus, backend, options.steps), options.out)
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         digest = hashlib.sha256((options.out / name).read_bytes()).hexdigest()
         print(f'    "{name}": "{digest}",')  # noqa: T201
 
 
-def _loss(model: LlamaForCausalLM, tokenizer: ReportTokenizer, reports: Sequence[str]) -> Tensor:
+def _prefix(model: LlamaForCausalLM, phrases: list[list[int]], statuses: Tensor) -> Tensor:
+    """Noise in place of the visual prefix, then prompts; (batch, 0 to 16 + C, d), often empty."""
+    embed = cast(nn.Embedding, model.get_input_embeddings())
+    batch, classes = statuses.shape
+    width = embed.weight.shape[1]
+    if torch.rand(()) > PROMPTED:
+        return torch.zeros(batch, 0, width)
+    means = torch.stack([embed(torch.tensor(ids)).mean(dim=0) for ids in phrases])
+    prompts = means[statuses + torch.arange(classes) * len(Status)]  # (batch, C, d)
+    length = int(torch.randint(LONGEST_NOISE + 1, ()))
+    scale = embed.weight.detach().square().mean().sqrt()
+    return torch.cat([scale * torch.randn(batch, length, width), prompts], dim=1)
+
+
+def _loss(
+    model: LlamaForCausalLM, tokenizer: ReportTokenizer, reports: Sequence[str], prefix: Tensor
+) -> Tensor:
     tokens = tokenizer.encode(reports)
-    logits = model(input_ids=tokens.inputs, use_cache=False).logits
+    inputs = torch.cat([prefix, model.get_input_embeddings()(tokens.inputs)], dim=1)
+    length = tokens.inputs.shape[1]
+    logits = model(inputs_embeds=inputs, use_cache=False, logits_to_keep=length).logits
     return language_loss(logits, tokens.targets, tokens.mask).mean()
 
 

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedmrg_secure.model.decoder import ReportTokenizer, ReportTokens, VisualPrefix, report_logits
+from fedmrg_secure.model.errors import ContextTooShort
+from fedmrg_secure.model.pretrained import BUILTIN_FOLDER, builtin_tokenizer
+from fedmrg_secure.model.report_generator import ReportGenerator
+
+TOKENIZER = ReportTokenizer(builtin_tokenizer(BUILTIN_FOLDER / "tokenizer.json"), 512)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.text(max_size=80).filter(lambda text: not any(t in text for t in ("<s>", "</s>", "<pad>")))
+)
+def test_any_text_survives_the_tokenizer(text: str) -> None:
+    encoded = TOKENIZER.encode([text])
+    assert TOKENIZER.decode([encoded.targets[0, :-1].tolist()]) == [text.strip()]
+    assert encoded.targets[0, -1] == TOKENIZER.end_id
+
+
+def test_padding_and_cutting() -> None:
+    short = ReportTokenizer(builtin_tokenizer(BUILTIN_FOLDER / "tokenizer.json"), 6)
+    encoded = short.encode(["Clear.", "The heart size is normal. The lungs are clear."])
+    assert encoded.truncated == 1
+    assert encoded.mask[1].tolist() == [1] * 6
+    assert short.end_id not in encoded.targets[1].tolist()
+    length = int(encoded.mask[0].sum())
+    assert encoded.targets[0, length - 1] == short.end_id
+    assert encoded.inputs[:, 0].tolist() == [short.begin_id] * 2
+    assert torch.equal(encoded.inputs[1, 1:], encoded.targets[1, :-1])
+
+
+def test_padding_does_not_reach_the_report(generator: ReportGenerator) -> None:
+    tokens = generator.tokens.encode(["Clear.", "The heart size is normal."])
+    prefix = torch.rand(2, 5, 128, generator=torch.Generator().manual_seed(0))
+    other = torch.where(tokens.mask.bool(), tokens.inputs, 17)
+    changed = ReportTokens(other, tokens.targets, tokens.mask, 0)
+    with torch.no_grad():
+        first = report_logits(generator.decoder, prefix, tokens)
+        second = report_logits(generator.decoder, prefix, changed)
+    assert first.shape[:2] == tokens.targets.shape
+    counted = tokens.mask.bool()
+    assert not torch.equal(tokens.inputs, other)
+    torch.testing.assert_close(first[counted], second[counted])
+
+
+def test_the_report_sees_prefix_and_prompts(generator: ReportGenerator) -> None:
+    tokens = generator.tokens.encode(["The heart size is normal."])
+    prefix = torch.rand(2, 5, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        first = report_logits(generator.decoder, prefix[:1], tokens)
+        second = report_logits(generator.decoder, prefix[1:], tokens)
+    assert (first - second).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("tokens", "cells"), [(9, (3, 3)), (1, (1, 1)), (12, (3, 4)), (6, (2, 3))])
+def test_visual_tokens_keep_their_place(tokens: int, cells: tuple[int, int]) -> None:
+    prefix = VisualPrefix(8, 16, tokens, scale=0.5)
+    assert prefix.cells == cells
+    patches = torch.rand(2, 36, 8)
+    before = prefix(patches)
+    assert before.shape == (2, tokens, 16)
+    patches[:, 0] += torch.rand(8)  # the top left patch
+    changed = (prefix(patches) - before).abs().amax(dim=(0, 2)) > 1e-6
+    assert changed.tolist() == [True] + [False] * (tokens - 1)
+
+
+def test_a_report_longer_than_the_context_is_refused(build) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ContextTooShort, match="2048"):
+        build(max_report_tokens=1024, visual_tokens=256, classes=("Edema",) * 800)
