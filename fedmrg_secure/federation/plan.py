@@ -217,7 +217,8 @@ def _weights(config: RunConfig, records: Mapping[str, int]) -> dict[str, int]:
 
 def _chosen_sites(config: RunConfig, task: Task) -> tuple[str, ...]:
     asked = config.federation.sites
-    sites = tuple(sorted(task.participating if asked is None else asked))
+    # A file may name a site by its centre's title, "United Kingdom", or by its party name.
+    sites = tuple(sorted(task.participating if asked is None else map(party_name, asked)))
     if unknown := sorted(set(sites) - set(task.participating)):
         raise UnknownSite(
             f"federation.sites names {', '.join(unknown)}",
