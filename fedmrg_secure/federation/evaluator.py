@@ -12,37 +12,21 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
-
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from typing import Any, Final
 
 from fedmrg_secure.core.config import RunConfig
-from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.yaml_source import load_run_config
 from fedmrg_secure.federation.judging import Judge, Judgement, Metrics, Stopped, load_centres
 from fedmrg_secure.federation.run_folder import RunFolder, write_json
 from fedmrg_secure.federation.samples import write_samples
-from fedmrg_secure.model.report_generator import FloatArray, build_report_generator
+from fedmrg_secure.federation.states import State, newest_state, read_state, state_files
+from fedmrg_secure.model.report_generator import build_report_generator
 
 _POLL_S: Final = 0.3
 _ENDED: Final = ("finished", "failed")
 
-State = Mapping[str, FloatArray]
 OnJudged = Callable[[int, str, Metrics], None]
 """Told after a judged round, once a role: round, role, mean of each metric over its centres."""
-
-
-class NoTrainedState(FedmrgError):
-    """A run has no shared state on disk."""
-
-    code: ClassVar[str] = "FMRG-6401"
-
-
-class StateUnreadable(FedmrgError):
-    """A file with a shared state is broken."""
-
-    code: ClassVar[str] = "FMRG-6402"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,54 +44,6 @@ class Evaluation:
     untrained: Mapping[str, Metrics]
     final: Mapping[str, Metrics]
     mean: Mapping[str, Mapping[str, Mapping[str, float]]]
-
-
-def state_files(root: Path, site: str | None = None) -> dict[int, Path]:
-    """The shared states in a run's folder by round, from `site` or from any site.
-
-    All sites hold the same state after a round, which the protocol checks.
-    """
-    found = {}
-    pattern = f"sites/{site or '*'}/state/round-*.safetensors"
-    for path in sorted(root.glob(pattern), reverse=True):
-        number = path.stem.removeprefix("round-")
-        if number.isdecimal():
-            found[int(number)] = path
-    return dict(sorted(found.items()))
-
-
-def read_state(path: Path) -> State:
-    """A shared state from its safetensors file.
-
-    Raises:
-        StateUnreadable: the file is not one.
-    """
-    try:
-        return load_file(path)
-    except (SafetensorError, ValueError) as error:
-        raise StateUnreadable(
-            f"not a readable safetensors file: {error}",
-            location=str(path),
-            hint="another site may hold the same state: name it with --site",
-        ) from error
-
-
-def newest_state(root: Path, site: str | None = None) -> tuple[int, State]:
-    """The last round that left a shared state, and that state.
-
-    Raises:
-        NoTrainedState: no site has one.
-        StateUnreadable: the file is broken.
-    """
-    files = state_files(root, site)
-    if not files:
-        of = f" of site {site}" if site else ""
-        raise NoTrainedState(
-            f"{root} holds no trained state{of}",
-            hint="a state appears under sites/NAME/state when the first round ends",
-        )
-    number = max(files)
-    return number, read_state(files[number])
 
 
 def evaluate_run(
@@ -168,7 +104,6 @@ class _Work:
             self._generator,
             self._centres,
             image_size=size,
-            keep_images=self._settings.records_per_centre,
             stopped=stopped,
         )
         self._image_size = size

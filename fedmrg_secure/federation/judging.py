@@ -22,6 +22,7 @@ Role = Literal["participating", "unseen"]
 Metrics = dict[str, float]
 
 _BATCH: Final = 48
+_KEPT_IMAGE_BYTES: Final = 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,6 @@ class Judge:
         generator: the model; its shared state is whatever was loaded last.
         centres: from `load_centres`.
         image_size: side of the model's input, pixels.
-        keep_images: images of a centre that stay in memory between rounds.
         stopped: asked between batches; True ends the work by `Stopped`.
     """
 
@@ -103,17 +103,13 @@ class Judge:
         centres: Sequence[Centre],
         *,
         image_size: int,
-        keep_images: int,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._generator = generator
         self._centres = centres
         self._image_size = image_size
         self._stopped = stopped
-        self._kept = {
-            centre.name: [record.load_image(image_size) for record in centre.records[:keep_images]]
-            for centre in centres
-        }
+        self._kept: dict[str, FloatImage] = {}
 
     def judge(self, count: int) -> list[Judgement]:
         """Generate reports for the first `count` records of every centre; batches cross centres.
@@ -159,9 +155,17 @@ class Judge:
 
     def _images(self, count: int) -> Iterator[FloatImage]:
         for centre in self._centres:
-            kept = self._kept[centre.name]
-            for index, record in enumerate(centre.records[:count]):
-                yield kept[index] if index < len(kept) else record.load_image(self._image_size)
+            for record in centre.records[:count]:
+                yield self._image(record)
+
+    def _image(self, record: Record) -> FloatImage:
+        """A record's image, kept in memory as far as the budget goes."""
+        image = self._kept.get(record.record_id)
+        if image is None:
+            image = record.load_image(self._image_size)
+            if (len(self._kept) + 1) * image.nbytes <= _KEPT_IMAGE_BYTES:
+                self._kept[record.record_id] = image
+        return image
 
 
 class Stopped(Exception):
