@@ -70,6 +70,7 @@ def paint(case: Case, film: Film, rng: np.random.Generator) -> None:
                 widening = 1.7 + 0.6 * finding.severity if finding.certain else 1.45
             case _:
                 continue
+    film.density += texture(film, rng)
     lungs = make_lungs(film, anatomy, raised)
     paint_body(film, anatomy, lungs)
     paint_markings(film, anatomy, lungs)
@@ -77,4 +78,3 @@ def paint(case: Case, film: Film, rng: np.random.Generator) -> None:
     silhouette = paint_mediastinum(film, anatomy, ratio=ratio, widening=widening, pushed=pushed)
     paint_bones(film, anatomy, lungs, silhouette, broken)
     paint_devices(film, case)
-    film.density += texture(film, rng)
