@@ -1,0 +1,1 @@
+"""The aggregator: it relays, adds residues and keeps order, and cannot open anything."""
