@@ -221,15 +221,21 @@ class Roster:
         Raises:
             RosterInvalid: a field is missing, of the wrong type, or breaks a rule above.
         """
+        epoch, entries = value.get("epoch"), value.get("entries")
+        if not isinstance(epoch, int) or isinstance(epoch, bool):
+            raise RosterInvalid("the roster's epoch is missing or not an integer")
+        if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+            raise RosterInvalid("the roster's entries are missing or not objects")
         try:
             issued = datetime.strptime(_text(value, "issued"), "%Y-%m-%dT%H:%M:%SZ")
-            entries = tuple(RosterEntry.from_json(entry) for entry in value["entries"])
-            epoch = value["epoch"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RosterInvalid(f"the roster is malformed: {error}") from None
-        if not isinstance(epoch, int) or isinstance(epoch, bool):
-            raise RosterInvalid("the roster's epoch is not an integer")
-        return cls(_text(value, "federation"), epoch, issued.replace(tzinfo=UTC), entries)
+        except ValueError:
+            raise RosterInvalid("the roster's issued is not a time") from None
+        return cls(
+            _text(value, "federation"),
+            epoch,
+            issued.replace(tzinfo=UTC),
+            tuple(RosterEntry.from_json(each) for each in entries),
+        )
 
     @cached_property
     def _by_name(self) -> Mapping[str, RosterEntry]:

@@ -1,0 +1,123 @@
+"""Certificates that almost identify a party: each lacks or exceeds one thing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+
+from fedmrg_secure.crypto.certificates import (
+    CertificateRefused,
+    coordinator_dns_name,
+    read_party_certificate,
+    spiffe_id,
+)
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def certificate(
+    uris: list[str] | None,
+    uses: list[ObjectIdentifier] | None,
+    *,
+    ca: bool | None = False,
+    encoding: Encoding = Encoding.PEM,
+) -> bytes:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(KEY.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(days=1))
+    )
+    if ca is not None:
+        builder = builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
+    if uris is not None:
+        names = [x509.UniformResourceIdentifier(uri) for uri in uris] + [x509.DNSName("a.example")]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if uses:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+    return builder.sign(KEY, hashes.SHA256()).public_bytes(encoding)
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
+def test_a_proper_leaf_is_read(encoding: Encoding) -> None:
+    site = read_party_certificate(
+        certificate(["spiffe://lungs/site/spain"], [CLIENT], encoding=encoding)
+    )
+    assert (site.federation, site.role, site.party) == ("lungs", "site", "spain")
+    assert (site.not_before, site.not_after) == (NOW, NOW + timedelta(days=1))
+    server = read_party_certificate(certificate(["spiffe://lungs/coordinator"], [SERVER]))
+    assert (server.role, server.party) == ("coordinator", "coordinator")
+
+
+@pytest.mark.parametrize(
+    "uris",
+    [
+        None,
+        [],
+        ["spiffe://lungs/site/spain", "spiffe://lungs/site/italy"],
+        ["spiffe://lungs/site/"],
+        ["spiffe://lungs/site/spain/"],
+        ["spiffe://lungs/site/spain/extra"],
+        ["spiffe://lungs/site/Spain"],
+        ["spiffe://lungs/site/spain?x=1"],
+        ["spiffe://lungs/site/coordinator"],
+        ["spiffe://lungs/coordinator/spain"],
+        ["spiffe://lungs/roster"],
+        ["spiffe:///site/spain"],
+        ["https://lungs/site/spain"],
+        [" spiffe://lungs/site/spain"],
+        ["spiffe://lungs/site/spain\n"],
+    ],
+)
+def test_names_that_are_no_single_party_are_refused(uris: list[str] | None) -> None:
+    with pytest.raises(CertificateRefused):
+        read_party_certificate(certificate(uris, [CLIENT]))
+
+
+@pytest.mark.parametrize(
+    ("uri", "uses"),
+    [
+        ("spiffe://lungs/site/spain", None),
+        ("spiffe://lungs/site/spain", [SERVER]),
+        ("spiffe://lungs/site/spain", [CLIENT, SERVER]),
+        ("spiffe://lungs/site/spain", [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]),
+        ("spiffe://lungs/coordinator", None),
+        ("spiffe://lungs/coordinator", [CLIENT]),
+        ("spiffe://lungs/coordinator", [SERVER, CLIENT]),
+    ],
+)
+def test_a_role_has_exactly_its_own_key_usage(
+    uri: str, uses: list[ObjectIdentifier] | None
+) -> None:
+    with pytest.raises(CertificateRefused):
+        read_party_certificate(certificate([uri], uses))
+
+
+@pytest.mark.parametrize("ca", [True, None])
+def test_an_authority_is_no_party(ca: bool | None) -> None:
+    with pytest.raises(CertificateRefused):
+        read_party_certificate(certificate(["spiffe://lungs/site/spain"], [CLIENT], ca=ca))
+
+
+@pytest.mark.parametrize("junk", [b"", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82", b"junk"])
+def test_what_is_no_certificate_is_refused(junk: bytes) -> None:
+    with pytest.raises(CertificateRefused):
+        read_party_certificate(junk)
+
+
+def test_names_of_parties() -> None:
+    assert spiffe_id("lungs", "site", "spain") == "spiffe://lungs/site/spain"
+    assert spiffe_id("lungs", "coordinator", "coordinator") == "spiffe://lungs/coordinator"
+    assert coordinator_dns_name("lungs") == "coordinator.lungs.internal"
