@@ -18,7 +18,20 @@ from typing import Annotated, ClassVar
 import typer
 
 from fedmrg_secure import __version__
-from fedmrg_secure.cli import client, doctor, evaluate, log, provision, report, run, validate
+from fedmrg_secure.cli import (
+    bench,
+    client,
+    coordinator,
+    doctor,
+    evaluate,
+    export,
+    generate,
+    log,
+    provision,
+    report,
+    run,
+    validate,
+)
 from fedmrg_secure.cli.output import error_json, print_json
 from fedmrg_secure.cli.supervised import end_with_parent
 from fedmrg_secure.core.errors import FedmrgError, InputError
@@ -26,11 +39,15 @@ from fedmrg_secure.core.errors import FedmrgError, InputError
 COMMAND_MODULES: tuple[ModuleType, ...] = (
     run,
     validate,
+    coordinator,
     client,
-    report,
+    generate,
     evaluate,
+    report,
+    export,
     log,
     provision,
+    bench,
     doctor,
 )
 """Each has `register(app)`; the order is that of the help page."""
