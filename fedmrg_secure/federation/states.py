@@ -74,9 +74,12 @@ def newest_state(root: Path, site: str | None = None) -> tuple[int, State]:
     files = state_files(root, site)
     if not files:
         of = f" of site {site}" if site else ""
+        others = sorted({path.parents[1].name for path in root.glob("sites/*/state/round-*")})
         raise NoTrainedState(
             f"{root} holds no trained state{of}",
-            hint="a state appears under sites/NAME/state when the first round ends",
+            hint=f"these sites have one: {', '.join(others)}"
+            if others
+            else "a state appears under sites/NAME/state when the first round ends",
         )
     number = max(files)
     return number, read_state(files[number])

@@ -101,6 +101,10 @@ class Fields:
         content = self.section(key)
         return {name: content.section(name) for name in content}
 
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        """An object as it stands, for a reader with checks of its own."""
+        return self.section(key)._value
+
     def is_object(self, key: str) -> bool:
         return isinstance(self._value.get(key), Mapping)
 

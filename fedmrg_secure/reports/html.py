@@ -96,8 +96,6 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
     titles = {row.centre: row.title for row in run.evaluations}
     encrypted = scheme != "insecure-plaintext"
     bars = cost.sent_bars(sent, encrypted=encrypted) if sent else ()
-    sites = run.summary.sites or tuple(dict.fromkeys(row.site for row in run.rounds))
-    sites = sites or tuple(config.federation.sites or ())
     return {
         "css": Markup(_stylesheet()),  # noqa: S704 - our own file
         "run": run,
@@ -105,7 +103,8 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
         "config": config,
         "plaintext": not encrypted,
         "real_patients": isinstance(config.data, ManifestData),
-        "sites": [titles.get(site, title_of(site)) for site in sites],
+        "sites": [titles.get(site, title_of(site)) for site in run.sites],
+        "unseen": [titles.get(name, title_of(name)) for name in run.unseen],
         "rounds_done": max((row.round for row in run.rounds), default=0),
         "utility": achieved,
         "charts": _charts(achieved),

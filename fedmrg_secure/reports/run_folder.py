@@ -45,6 +45,8 @@ class Manifest:
     started: str
     finished: str
     error: str
+    sites: tuple[str, ...]
+    unseen: tuple[str, ...]
     versions: Mapping[str, str]
 
 
@@ -138,6 +140,18 @@ class Run:
     samples: tuple[Sample, ...]
     problems: tuple[str, ...]
 
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Party names of the sites that train, as far as the folder tells."""
+        from_rounds = tuple(dict.fromkeys(row.site for row in self.rounds))
+        named = self.manifest.sites or tuple(self.config.federation.sites or ())
+        return self.summary.sites or named or from_rounds
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Party names of the centres that never train, as far as the folder tells."""
+        return self.summary.unseen or self.manifest.unseen
+
 
 def require_run(root: Path) -> None:
     """Return if `root` holds a run's manifest and configuration.
@@ -204,8 +218,10 @@ def _manifest(fields: Fields) -> Manifest:
         version=fields.text("version", ""),
         python=fields.text("python", ""),
         started=fields.text("started", ""),
-        finished=fields.text("finished", ""),
+        finished=fields.text("ended", ""),
         error=_error(fields),
+        sites=fields.names("sites"),
+        unseen=fields.names("unseen"),
         versions=fields.scalars("versions"),
     )
 
