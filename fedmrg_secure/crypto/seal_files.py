@@ -47,6 +47,8 @@ class MemoryFile:
         SealUnavailable: the system has no memfd (it is Linux's).
     """
 
+    _descriptor = -1
+
     def __init__(self) -> None:
         if not hasattr(os, "memfd_create"):
             raise SealUnavailable(

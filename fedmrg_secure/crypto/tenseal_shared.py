@@ -15,7 +15,12 @@ from tenseal import sealapi
 
 from fedmrg_secure.core.types import FloatVector, IntVector, ResidueVector
 from fedmrg_secure.crypto.digits import join_digits, split_digits
-from fedmrg_secure.crypto.errors import KeyUnusable, OpeningRefused, SealUnavailable
+from fedmrg_secure.crypto.errors import (
+    KeyUnusable,
+    OpeningRefused,
+    ResidueOutOfRange,
+    SealUnavailable,
+)
 from fedmrg_secure.crypto.keys import SecretBytes
 from fedmrg_secure.crypto.parameters import CKKS_SHARED, SchemeParameters
 from fedmrg_secure.crypto.residues import check_residues, pack, packed_bytes, unpack
@@ -190,7 +195,6 @@ class _SealRing:
     def __init__(self, parameters: SchemeParameters) -> None:
         if parameters.scheme != CKKS_SHARED:
             raise ValueError(f"these are parameters of {parameters.scheme}")
-        self._modulus = parameters.modulus
         encryption = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
         encryption.set_poly_modulus_degree(parameters.ring_degree)
         encryption.set_coeff_modulus([sealapi.Modulus(parameters.modulus)])
@@ -224,7 +228,6 @@ class _SealRing:
 
     def load_key(self, residues: ResidueVector) -> Any:
         """SEAL's secret key of checked residues."""
-        check_residues(residues, self._modulus)
         secret = sealapi.SecretKey()
         with MemoryFile() as memory:
             memory.write(self.form.secret_key(residues))
@@ -245,7 +248,15 @@ def _key_residues(parameters: SchemeParameters, key: SecretBytes) -> ResidueVect
             "these bytes are no key of this session's parameters",
             hint="the key maker and this site must run the same session",
         )
-    return unpack(revealed[len(header) :], parameters.block_residues, parameters.residue_bits)
+    try:
+        residues = unpack(
+            revealed[len(header) :], parameters.block_residues, parameters.residue_bits
+        )
+        check_residues(residues, parameters.modulus)
+    except ResidueOutOfRange:
+        # The cause would quote a residue of the key.
+        raise KeyUnusable("a residue of the key is not below the modulus") from None
+    return residues
 
 
 def _refused(why: str) -> OpeningRefused:
