@@ -57,7 +57,6 @@ def write_samples(
         entries.append(
             {
                 "centre": centre.name,
-                "title": centre.title,
                 "role": centre.role,
                 "record_id": record.record_id,
                 "image": picture,

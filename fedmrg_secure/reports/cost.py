@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fedmrg_secure.reports.run_folder import Communication, RoundRow
+from fedmrg_secure.reports.run import Communication, RoundRow
 
 PHASES: Final = {
     "train": "training",

@@ -29,7 +29,7 @@ from fedmrg_secure.core.errors import FedmrgError, InputError
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.reports.fields import Fields, parse_json, read_text
 from fedmrg_secure.reports.model_card import model_card
-from fedmrg_secure.reports.run_folder import Run
+from fedmrg_secure.reports.run import Run
 
 FORMAT: Final = "fedmrg-report-generator/1"
 CONFIG: Final = "report_generator.json"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedmrg_secure.core.config import PhantomData, RunConfig
-from fedmrg_secure.reports.run_folder import Run
+from fedmrg_secure.reports.run import Run
 from fedmrg_secure.reports.wording import count_text, plural
 
 _SCHEME_TITLES: Final = {

@@ -22,7 +22,8 @@ from fedmrg_secure.data.labeler import label_report
 from fedmrg_secure.reports import cost, facts, utility, wording
 from fedmrg_secure.reports.findings import Comparison, Labeler, compare
 from fedmrg_secure.reports.plots import dumbbell, line_chart
-from fedmrg_secure.reports.run_folder import Run, Sample, read_run, title_of
+from fedmrg_secure.reports.run import Run, Sample, title_of
+from fedmrg_secure.reports.run_folder import read_run
 from fedmrg_secure.reports.visibility import PARTIES, visibility
 
 _TOP_STATUSES: Final = 4

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fedmrg_secure.core.config import PhantomData
 from fedmrg_secure.reports import utility
 from fedmrg_secure.reports.facts import security, settings
-from fedmrg_secure.reports.run_folder import Run, title_of
+from fedmrg_secure.reports.run import Run, title_of
 from fedmrg_secure.reports.wording import count_text, listing, plural
 
 _SHOWN = ("bleu4", "rouge_l", "ce_rule_f1_macro", "ce_rule_f1_micro", "diagnosis_auroc")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedmrg_secure.reports.plots import Curve
-from fedmrg_secure.reports.run_folder import EvaluationRow
+from fedmrg_secure.reports.run import EvaluationRow
 
 ROLES: Final = ("participating", "unseen")
 

@@ -1,0 +1,137 @@
+"""What is known of a run, as frozen values. A run that failed or still goes has parts missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedmrg_secure.core.config import RunConfig
+
+Metrics = Mapping[str, float]
+"""Metric name -> value; utility metrics are in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """``run.json``: what was started, with which software, and how it ended."""
+
+    name: str
+    status: str
+    command: str
+    version: str
+    python: str
+    started: str
+    finished: str
+    error: str
+    sites: tuple[str, ...]
+    unseen: tuple[str, ...]
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """What one site did in one round. `seconds` by phase; `loss` is None where none was finite."""
+
+    round: int
+    site: str
+    loss: float | None
+    steps: int
+    records: int
+    seconds: Mapping[str, float]
+    bytes_up: int
+    bytes_down: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """The metrics of one centre after one round; round 0 is the untrained model."""
+
+    round: int
+    centre: str
+    title: str
+    role: str
+    records: int
+    final: bool
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Communication:
+    """Numbers of parameters, and bytes as they were on the wire."""
+
+    parameters_sent: int
+    parameters_total: int
+    parameters_plain_lora: int
+    bytes_up_per_round_per_site: int
+    bytes_down_per_round_per_site: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """The head of one party's log: number of entries and RFC 6962 root, hex."""
+
+    party: str
+    size: int
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """``summary.json``: the evaluation's and the runner's part; either may be missing."""
+
+    rounds: int
+    sites: tuple[str, ...]
+    unseen: tuple[str, ...]
+    communication: Communication | None
+    seconds_total: float | None
+    peak_memory_mb: float | None
+    scheme: Mapping[str, str]
+    logs: tuple[LogHead, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One shown image with its texts; `statuses` is class -> probability of POSITIVE."""
+
+    centre: str
+    role: str
+    record_id: str
+    image_png: bytes
+    reference: str
+    untrained: str
+    generated: str
+    statuses: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything a report shows of a run."""
+
+    root: Path
+    manifest: Manifest
+    config: RunConfig
+    session: Mapping[str, str]
+    rounds: tuple[RoundRow, ...]
+    evaluations: tuple[EvaluationRow, ...]
+    summary: Summary
+    samples: tuple[Sample, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Party names of the sites that train, as far as the folder tells."""
+        from_rounds = tuple(dict.fromkeys(row.site for row in self.rounds))
+        named = self.manifest.sites or tuple(self.config.federation.sites or ())
+        return self.summary.sites or named or from_rounds
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Party names of the centres that never train, as far as the folder tells."""
+        return self.summary.unseen or self.manifest.unseen
+
+
+def title_of(party: str) -> str:
+    """A party's name as people read it: ``united-kingdom`` gives ``United Kingdom``."""
+    return " ".join(word.capitalize() for word in party.split("-") if word)

@@ -1,0 +1,69 @@
+"""From evaluation rows to curves, the final table and means."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedmrg_secure.reports.run import EvaluationRow
+from fedmrg_secure.reports.utility import all_metrics, summarise
+
+
+def row(number: int, centre: str, bleu: float, *, role: str = "unseen", final: bool = False):  # type: ignore[no-untyped-def]
+    records = 40 if final else 10
+    return EvaluationRow(number, centre, centre.title(), role, records, final, {"bleu4": bleu})
+
+
+ROWS = (
+    row(0, "a", 0.1, role="participating"),
+    row(0, "b", 0.0),
+    row(0, "c", 0.2),
+    row(0, "b", 0.05, final=True),
+    row(2, "a", 0.3, role="participating"),
+    row(2, "b", 0.4),
+    row(2, "c", 0.6),
+    row(2, "b", 0.45, final=True),
+)
+
+
+def test_nothing_judged() -> None:
+    assert summarise(()) is None
+
+
+def test_the_table_prefers_the_full_set() -> None:
+    utility = summarise(ROWS)
+    assert utility is not None
+    b = next(centre for centre in utility.centres if centre.title == "B")
+    assert (b.records, b.changes["bleu4"].before, b.changes["bleu4"].after) == (40, 0.05, 0.45)
+    assert [centre.role for centre in utility.centres] == ["participating", "unseen", "unseen"]
+    assert utility.last_round == 2
+
+
+def test_every_centre_counts_once_in_a_mean() -> None:
+    utility = summarise(ROWS)
+    assert utility is not None
+    change = utility.means["unseen"]["bleu4"]
+    assert change.before == pytest.approx((0.05 + 0.2) / 2)
+    assert change.after == pytest.approx((0.45 + 0.6) / 2)
+
+
+def test_curves_use_the_same_records_in_every_round() -> None:
+    utility = summarise(ROWS)
+    assert utility is not None
+    mean = [curve for curve in utility.curves["bleu4"] if curve.mean and curve.role == "unseen"]
+    assert mean[0].points == ((0, pytest.approx(0.1)), (2, pytest.approx(0.5)))
+    assert utility.records == (10, 10)
+
+
+def test_only_the_untrained_model_judged() -> None:
+    utility = summarise(ROWS[:3])
+    assert utility is not None
+    assert utility.means["unseen"]["bleu4"].after is None
+    assert utility.last_round == 0
+
+
+def test_metrics_are_ordered() -> None:
+    utility = summarise(
+        (EvaluationRow(0, "a", "A", "unseen", 1, True, {"z": 0, "rouge_l": 0, "bleu4": 0}),)
+    )
+    assert utility is not None
+    assert all_metrics(utility.means) == ("bleu4", "rouge_l", "z")
