@@ -88,7 +88,7 @@ class ModelConfig(Section):
     allow_hub: bool = Field(False, description="let a hub id be downloaded (not a local folder)")
     classes: tuple[str, ...] = Field(CHEXPERT_CLASSES, min_length=1)
     visual_tokens: int = Field(9, ge=1, le=256, description="length of the visual prefix")
-    max_report_tokens: int = Field(96, ge=8, le=1024)
+    max_report_tokens: int = Field(112, ge=8, le=1024)
     min_report_tokens: int = Field(4, ge=0)
     beams: int = Field(1, ge=1, le=16, description="1 is greedy")
     dtype: Literal["float32", "bfloat16"] = Field(
@@ -119,7 +119,7 @@ class UpdateConfig(Section):
     factorization: Literal["ffa"] = "ffa"
     rank: int = Field(8, ge=1, le=256)
     alpha: float = Field(16.0, gt=0, description="LoRA scaling is alpha / rank")
-    clip_norm: float = Field(10.0, gt=0, description="L2 bound on one site's update")
+    clip_norm: float = Field(20.0, gt=0, description="L2 bound on one site's update")
     precision_bits: int = Field(
         20, ge=8, le=30, description="the grid of the fixed-point codec is clip_norm / 2^bits"
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -27,9 +27,9 @@ from fedmrg_secure.model.errors import AssetTampered, DecoderUnavailable, HubAcc
 
 BUILTIN_FOLDER: Final = Path(__file__).parent / "assets" / "builtin"
 BUILTIN_SHA256: Final = {
-    "config.json": "3a262dd3046be4f18887d76ef2f0c721bb6f5b4b801c87cf919a8bb43361bd41",
-    "tokenizer.json": "954497f6f5858549ce7b7ff650df151c112c0d38cdda887182b3503cd1d26a09",
-    "model.safetensors": "575b5c15cda14a30ecefec1858c015fd21785c29f7ac2d6245f8fd450de183fa",
+    "config.json": "b5151911bc8c057a1a0dee36fc7b0da97dab59a8179c06327006080e810eab06",
+    "tokenizer.json": "b21eb90d51fab0d032103ad3a44dfe5dff7881682b6ebd7ffb3f72719cd27ddc",
+    "model.safetensors": "2fd428d3bc12904d091ad4e9778494c8ff67c9dd43c4e78058ffd75cdd3e041d",
 }
 """Of the shipped base, which `make base-model` remakes."""
 
@@ -98,6 +98,21 @@ def builtin_tokenizer(file: Path) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_file=str(file), bos_token=BEGIN, eos_token=END, pad_token=PAD
     )
+
+
+def save_decoder(model: PreTrainedModel, weights: dict[str, Tensor], folder: Path) -> None:
+    """Write config and weights in transformers' layout, safetensors only.
+
+    Args:
+        model: gives the configuration.
+        weights: by transformers' names; an output layer tied to the input is left out.
+        folder: exists.
+    """
+    if model.config.tie_word_embeddings:
+        weights = {name: value for name, value in weights.items() if name != "lm_head.weight"}
+    weights = {name: value.contiguous() for name, value in weights.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    model.config.save_pretrained(folder)
 
 
 def check_sha256(file: Path, expected: str) -> None:
@@ -202,7 +217,16 @@ def _convert_gguf(source: Path, target: Path) -> None:
         options: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
         AutoTokenizer.from_pretrained(source.parent, **options).save_pretrained(scratch)
         model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **options)
-        model.save_pretrained(scratch, safe_serialization=True)
+        weights = dict(model.state_dict())
+        if packed := [name for name, value in weights.items() if value.dtype != torch.float32]:
+            raise DecoderUnavailable(
+                f"this transformers keeps {len(packed)} weights of {source.name} packed",
+                hint="install the versions of constraints.txt",
+            )
+        # Else the copy would be taken for a packed one when it is loaded.
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        save_decoder(cast(PreTrainedModel, model), weights, scratch)
         lines = []
         for file in sorted(scratch.iterdir()):
             with file.open("rb") as stream:

@@ -32,7 +32,7 @@ from fedmrg_secure.model.errors import StateMismatch, UnknownClass
 from fedmrg_secure.model.fingerprint import base_fingerprint, tokenizer_fingerprint
 from fedmrg_secure.model.generation import SearchLimits, beam_search, greedy_search
 from fedmrg_secure.model.initialisation import embedding_scale, initialise, prompt_start
-from fedmrg_secure.model.pretrained import PretrainedDecoder, load_decoder
+from fedmrg_secure.model.pretrained import PretrainedDecoder, load_decoder, save_decoder
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -195,13 +195,12 @@ class ReportGenerator(nn.Module):
         """Write the frozen decoder, without adapter, and its tokenizer as a transformers folder."""
         folder.mkdir(parents=True, exist_ok=True)
         plain = {
-            name.replace(".base_layer.", "."): tensor.contiguous()
+            name.replace(".base_layer.", "."): tensor
             for name, tensor in self.decoder.get_base_model().state_dict().items()
             if ".lora_" not in name
         }
-        self._base.model.config.save_pretrained(folder)
+        save_decoder(self._base.model, plain, folder)
         self._base.tokenizer.save_pretrained(folder)
-        _save_weights(plain, self._base.model.config.tie_word_embeddings, folder)
 
     def _name_shared(self) -> dict[str, nn.Parameter]:
         named = {
@@ -278,11 +277,3 @@ def _check_state(state: Mapping[str, FloatArray], shared: Mapping[str, nn.Parame
             )
         if not np.isfinite(state[name]).all():
             raise StateMismatch(f"{name} holds a value that is not finite", hint="")
-
-
-def _save_weights(plain: dict[str, Tensor], tied: bool, folder: Path) -> None:
-    from safetensors.torch import save_file
-
-    if tied:
-        plain.pop("lm_head.weight", None)
-    save_file(plain, folder / "model.safetensors", metadata={"format": "pt"})
