@@ -1,0 +1,1 @@
+"""Measured figures: what encryption costs."""

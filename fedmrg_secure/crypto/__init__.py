@@ -1,0 +1,1 @@
+"""Encryption of updates, and the identities, signatures and sealed keys of the parties."""
