@@ -5,6 +5,8 @@ Only the pixel module is used; nothing else of the header is kept, shown or logg
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,9 @@ from pydicom.pixels.processing import apply_modality_lut
 from fedmrg_secure.data.errors import DataError, ImageBroken, ImageUnsupported
 from fedmrg_secure.data.limits import check_pixels
 from fedmrg_secure.data.records import FloatImage
+
+# pydicom's messages and warnings quote values of the header, which may name a patient.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 _DECODER_HINT: Final = 'install the decoders: pip install "fedmrg-secure[dicom]"'
 
@@ -40,7 +45,9 @@ def read_dicom(path: Path) -> FloatImage:
         ImageTooLarge, ImageBroken: see `data.images`.
     """
     try:
-        return _read(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _read(path)
     except DataError:
         raise
     except (OSError, ValueError, TypeError, AttributeError, KeyError, EOFError) as error:

@@ -79,6 +79,12 @@ class CentresCollide(DataError):
     code: ClassVar[str] = "FMRG-2109"
 
 
+class MissingColumn(DataError):
+    """No row of the manifest has a column that the configuration names."""
+
+    code: ClassVar[str] = "FMRG-2110"
+
+
 class OutsideRoot(DataError):
     """A path leads out of the data folder."""
 

@@ -20,6 +20,7 @@ from fedmrg_secure.data.errors import (
     DataError,
     DuplicateRecord,
     ImageOfTwoPatients,
+    MissingColumn,
     MissingValue,
     PatientInTwoCentres,
     PatientInTwoSplits,
@@ -129,11 +130,24 @@ def _first_pass(config: ManifestData) -> _Manifest:
     manifest = _Manifest(path)
     rows, bad = read_rows(path)
     manifest.problems += [(line, "", error) for line, error in bad]
+    _check_columns(config, path, rows)
     check = _RowChecks(config, root, manifest)
     for row in rows:
         if all(row.values.get(column, "") in kept for column, kept in config.where.items()):
             check.add(row)
     return manifest
+
+
+def _check_columns(config: ManifestData, path: Path, rows: list[Row]) -> None:
+    there = {column for row in rows for column in row.values}
+    named = [column for column in config.columns.model_dump().values() if column is not None]
+    missing = [column for column in (*named, *config.where) if column not in there]
+    if rows and missing:
+        raise MissingColumn(
+            f"{path.name} has no column {', '.join(map(repr, missing))}",
+            hint=f"set data.columns and data.where; it has {', '.join(sorted(there))}",
+            location=str(path),
+        )
 
 
 class _RowChecks:
@@ -241,6 +255,7 @@ def _roles(config: ManifestData, manifest: _Manifest) -> tuple[tuple[str, ...], 
     listed = () if isinstance(config.unseen, str) else tuple(map(_name_of, config.unseen))
     for name in (*participating, *listed):
         if name not in known:
+            _fail(config, manifest)
             raise UnknownCentre(
                 f"no row of {manifest.path.name} is of centre {name!r}",
                 hint=f"column {config.columns.centre!r} has {', '.join(sorted(known)) or 'none'}",

@@ -144,6 +144,9 @@ _BREAKS: Final = re.compile(
     r"moderate|large|tiny|trace|left|right|bilateral|stable|unchanged|severe|persistent|increased|"
     r"heart|cardiac|cardiomediastinal|mediastinal|lungs?|again|patchy|linear|marked)\b))"
 )
+_REACH: Final = 240
+"""Characters on either side of a mention that a trigger may be away."""
+
 _LIST_GOES_ON: Final = re.compile(r"\b(?:or|nor|and/or)\b")
 
 
@@ -153,8 +156,8 @@ def status_of(sentence: str, start: int, end: int) -> Status:
     Returns:
         POSITIVE, NEGATIVE or UNCERTAIN.
     """
-    left = _left_scope(sentence, start)
-    right = _right_scope(sentence, end)
+    before, after = sentence[max(0, start - _REACH) : start], sentence[end : end + _REACH]
+    left, right = _left_scope(before, after), _right_scope(after)
     quiet = _NO_CHANGE.sub(lambda match: "~" * len(match.group()), left)
     for trigger in (_EXCLUDE_FIRST, _NEGATION, _DOUBT):
         if trigger.before.search(quiet) or trigger.after.search(right):
@@ -162,18 +165,18 @@ def status_of(sentence: str, start: int, end: int) -> Status:
     return Status.POSITIVE
 
 
-def _left_scope(sentence: str, start: int) -> str:
-    """The text before a mention up to the last break that is no comma of a running list."""
+def _left_scope(before: str, after: str) -> str:
+    """The text before a mention from the last break that is no comma of a running list."""
     begin = 0
-    for found in _BREAKS.finditer(sentence, 0, start):
-        comma = sentence[found.start()] == ","
-        if comma and _LIST_GOES_ON.search(sentence[found.end() : start + 60]):
+    for found in _BREAKS.finditer(before):
+        comma = before[found.start()] == ","
+        if comma and _LIST_GOES_ON.search(before[found.end() :] + after[:60]):
             continue
         begin = found.end()
-    return sentence[begin:start]
+    return before[begin:]
 
 
-def _right_scope(sentence: str, end: int) -> str:
+def _right_scope(after: str) -> str:
     """The text after a mention up to the next break."""
-    found = _BREAKS.search(sentence, end)
-    return sentence[end : found.start()] if found else sentence[end:]
+    found = _BREAKS.search(after)
+    return after[: found.start()] if found else after

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fedmrg_secure.data.errors import ManifestUnreadable
+from fedmrg_secure.data.rows import Row, read_rows
+
+
+def written(folder: Path, name: str, text: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_jsonl_values_become_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.jsonl", '{"id": 7, "x": null, "y": true}\n\n{"id": "b"}\n')
+    rows, bad = read_rows(path)
+    assert rows == [Row(1, {"id": "7", "x": "", "y": "true"}), Row(3, {"id": "b"})]
+    assert bad == []
+
+
+def test_bad_json_lines_are_named_and_the_others_kept(tmp_path: Path) -> None:
+    nested = "[" * 100_000
+    path = written(tmp_path, "a.jsonl", f'{{"id": 1}}\n{{"id": \n[1]\n{nested}\n{{"id": 2}}')
+    rows, bad = read_rows(path)
+    assert [row.line for row in rows] == [1, 5]
+    assert [line for line, _ in bad] == [2, 3, 4]
+    assert bad[0][1].location == f"{path}:2"
+
+
+def test_csv_reads_quotes_newlines_and_a_byte_order_mark(tmp_path: Path) -> None:
+    text = '\ufeffid,report\n1,"two\nlines, and a ""quote"""\n2,plain\n'
+    rows, bad = read_rows(written(tmp_path, "a.csv", text))
+    assert rows == [
+        Row(2, {"id": "1", "report": 'two\nlines, and a "quote"'}),
+        Row(4, {"id": "2", "report": "plain"}),
+    ]
+    assert bad == []
+
+
+def test_a_csv_line_with_a_missing_field_is_bad(tmp_path: Path) -> None:
+    rows, bad = read_rows(written(tmp_path, "a.csv", "id,report\n1\n2,x\n"))
+    assert [row.line for row in rows] == [3]
+    assert bad[0][0] == 2
+    assert "1 fields, the header 2" in bad[0][1].message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b"\xff\xfe\x00", "not UTF-8"),
+        ("a.csv", "", "no header"),
+        ("a.csv", "id,id\n1,2\n", "no header of different"),
+        ("a.csv", 'id,report\n1,"open\n', "not valid CSV"),
+    ],
+)
+def test_an_unreadable_file_is_one_clear_error(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
+    with pytest.raises(ManifestUnreadable, match=message):
+        read_rows(written(tmp_path, name, content))
+
+
+def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ManifestUnreadable, match="cannot be read"):
+        read_rows(tmp_path / "absent.jsonl")
