@@ -16,6 +16,8 @@ from fedmrg_secure import __version__
 from fedmrg_secure.cli import main as program
 from fedmrg_secure.core.errors import ErrorGroup, FedmrgError, InputError
 
+LONG_RUNNING = (["coordinator", "serve"], ["client", "run"])
+"""They print JSON lines as they go and have no result of their own."""
 HEAVY = ("torch", "transformers", "peft", "tenseal", "grpc", "matplotlib", "pydantic", "numpy")
 
 
@@ -164,6 +166,7 @@ def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
             page = capsys.readouterr().out
             assert "Example" in page, f"fedmrg {' '.join(words)} --help has no example"
             assert f"fedmrg {' '.join(words)}" in page
+            assert ("--json" in page) == (words not in LONG_RUNNING)
 
 
 def _leaf_commands(name: str) -> list[list[str]]:
