@@ -23,8 +23,21 @@ _ROUND_FACTS: Final = (
 
 _SESSION_FACTS: Final = ("session", "session_hash", "manifest_hash")
 
-_RECEIPTS: Final = {"upload.received": "upload.sent", "round.acknowledged": "round.acknowledged"}
+_RECEIPTS: Final = {
+    "upload.received": "upload.sent",
+    "round.announced": "round.announced",
+    "round.acknowledged": "round.acknowledged",
+}
 """What the coordinator logs of a site, and what that site logged of it."""
+
+_OWED_RECEIPTS: Final = frozenset({"upload.received", "round.acknowledged"})
+"""Receipts whose counterpart a site that was never restarted must have."""
+
+_OWED_BY_COORDINATOR: Final = {
+    "aggregate.opened": "round.aggregated",
+    "session.finished": "session.finished",
+}
+"""What a site can only have seen after the coordinator logged its counterpart."""
 
 
 def cross_check(logs: Mapping[str, VerifiedLog]) -> None:
@@ -38,19 +51,17 @@ def cross_check(logs: Mapping[str, VerifiedLog]) -> None:
             lacks what another party received from it.
     """
     coordinator = logs[COORDINATOR]
-    for site in _accepted(coordinator):
-        if site not in logs:
+    accepted = [e.get("site") for e in coordinator.events if e["type"] == "session.accepted"]
+    for site in accepted:
+        if site is not None and site not in logs:
             raise LogInvalid(site, None, "there is no log, but the coordinator accepted this site")
     _check_facts(logs)
     _check_models(logs)
     for site, log in logs.items():
         if site != COORDINATOR:
+            _check_coordinator(coordinator, log)
             _check_receipts(coordinator, log)
     _check_heads(logs)
-
-
-def _accepted(coordinator: VerifiedLog) -> list[str]:
-    return [e["site"] for e in coordinator.events if e["type"] == "session.accepted" if "site" in e]
 
 
 def _check_facts(logs: Mapping[str, VerifiedLog]) -> None:
@@ -101,29 +112,28 @@ def _check_models(logs: Mapping[str, VerifiedLog]) -> None:
 
 
 def _check_receipts(coordinator: VerifiedLog, site: VerifiedLog) -> None:
-    """What the coordinator received from a site, that site must have logged."""
+    """What the coordinator received from a site, that site must have logged alike."""
     sent = {(event["type"], event["round"]): event for event in site.events if "round" in event}
     complete = _is_complete(coordinator, site)
     for receipt in coordinator.events:
         if receipt.get("site") != site.party or receipt["type"] not in _RECEIPTS:
             continue
-        origin = sent.get((_RECEIPTS[receipt["type"]], receipt["round"]))
+        number = receipt["round"]
+        origin = sent.get((_RECEIPTS[receipt["type"]], number))
         if origin is None:
-            if complete:
-                raise LogInvalid(
-                    site.party,
-                    site.size,
-                    f"it is missing: the coordinator logged {receipt['type']} of round "
-                    f"{receipt['round']} from this site",
-                )
+            if complete and receipt["type"] in _OWED_RECEIPTS:
+                what = f"the coordinator logged {receipt['type']} of round {number} from this site"
+                raise LogInvalid(site.party, site.size, f"it is missing: {what}")
             continue
-        for fact in origin.keys() & receipt.keys() - {"type", "seq", "time", "site"}:
+        for fact in sorted(origin.keys() & receipt.keys() - {"type", "seq", "time", "site"}):
             if origin[fact] != receipt[fact]:
                 raise LogInvalid(
                     site.party,
                     origin["seq"],
-                    f"its {fact} is not what the coordinator received in round {receipt['round']}",
+                    f"its {fact} is not what the coordinator received in round {number}",
                 )
+    if complete and not any(event["type"] == "session.finished" for event in site.events):
+        raise LogInvalid(site.party, site.size, "it is missing: the session has finished since")
 
 
 def _is_complete(coordinator: VerifiedLog, site: VerifiedLog) -> bool:
@@ -134,7 +144,20 @@ def _is_complete(coordinator: VerifiedLog, site: VerifiedLog) -> bool:
     kinds = {event["type"] for event in coordinator.events}
     lost = {event["site"] for event in coordinator.events if event["type"] == "site.lost"}
     starts = sum(event["type"] == "process.started" for event in site.events)
-    return "session.finished" in kinds and site.party not in lost and starts < 2
+    return "session.finished" in kinds and site.party not in lost and starts < 2 and not site.live
+
+
+def _check_coordinator(coordinator: VerifiedLog, site: VerifiedLog) -> None:
+    """What a site received from the coordinator, the coordinator must have logged before."""
+    logged = {(event["type"], event.get("round")) for event in coordinator.events}
+    for event in site.events:
+        owed = _OWED_BY_COORDINATOR.get(event["type"])
+        if owed is not None and (owed, event.get("round")) not in logged:
+            raise LogInvalid(
+                COORDINATOR,
+                coordinator.size,
+                f"it is missing: {site.party} logged {event['type']}, which {owed} precedes",
+            )
 
 
 def _check_heads(logs: Mapping[str, VerifiedLog]) -> None:

@@ -100,13 +100,14 @@ def show(
 
       fedmrg log show runs/quickstart --party coordinator
     """
-    from fedmrg_secure.audit_log.verify import verify_run
-    from fedmrg_secure.core.types import check_party_name
+    from fedmrg_secure.audit_log.verify import RunWithoutLogs, verify_run
 
     output = Output(as_json=as_json)
-    wanted = None if party is None else check_party_name(party)
     logs = verify_run(run, _trusted_keys(run, authority)[0])
-    shown = [log for log in logs if wanted in (None, log.party)]
+    shown = [log for log in logs if party in (None, log.party)]
+    if not shown:
+        known = ", ".join(log.party for log in logs)
+        raise RunWithoutLogs(f"{run} holds no log of {party}", hint=f"there are logs of {known}")
     for log in shown:
         for event in log.events:
             details = " ".join(

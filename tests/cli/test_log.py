@@ -1,0 +1,129 @@
+"""``fedmrg log`` on run folders with real identities, good and tampered with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fedmrg_secure.audit_log import AuditLog, log_origin
+from fedmrg_secure.cli.main import run_command
+from fedmrg_secure.provisioning.local import provision_throwaway
+from fedmrg_secure.provisioning.site_kit import load_kit
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    provision_throwaway(run, "lungs", ["italy", "spain"], "127.0.0.1")
+    homes = [run / "coordinator", run / "sites" / "italy", run / "sites" / "spain"]
+    for home in homes:
+        identity = load_kit(home / "kit").identity
+        folder = run / "log" / identity.name
+        origin = log_origin("lungs", identity.name)
+        with AuditLog.open(folder, origin, identity.signing_key) as log:
+            log.append({"type": "process.started", "software": "0.1.0"})
+            for number in range(3):
+                log.append({"type": "round.planned", "round": number, "plan_hash": "ab" * 32})
+    shutil.copy(run / "coordinator" / "kit" / "roster.json", run / "log")
+    return run
+
+
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
+def test_whole_logs(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["log", "verify", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert "All logs are whole, and they agree." in shown
+    for word in ("coordinator", "italy", "spain", "entries", "Anchored in the root"):
+        assert word in shown
+
+
+def test_whole_logs_as_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["log", "verify", str(run), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["ok"]
+    assert [(log["party"], log["entries"]) for log in result["logs"]] == [
+        ("coordinator", 4),
+        ("italy", 4),
+        ("spain", 4),
+    ]
+    assert all(len(log["root"]) == 64 for log in result["logs"])
+
+
+def tamper(run: Path) -> None:
+    entries = run / "log" / "italy" / "entries.jsonl"
+    entries.write_bytes(entries.read_bytes().replace(b'"round":1', b'"round":7'))
+
+
+def test_the_first_bad_entry_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tamper(run)
+    assert run_command(["log", "verify", str(run)]) == 1
+    shown = capsys.readouterr()
+    assert "log of italy, entry 2: it is not the entry that was signed" in shown.err
+    assert "BAD at entry 2" in shown.out
+    assert "All logs are whole" not in shown.out
+
+
+def test_the_first_bad_entry_as_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tamper(run)
+    assert run_command(["log", "verify", str(run), "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert (result["ok"], result["party"], result["entry"]) == (False, "italy", 2)
+    assert result["error"]["code"] == "FMRG-7031"
+    verdicts = {log["party"]: log["ok"] for log in result["logs"]}
+    assert verdicts == {"coordinator": True, "italy": False, "spain": True}
+
+
+def test_a_replaced_roster_does_not_help(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provision_throwaway(tmp_path / "forged", "lungs", ["italy", "spain"], "127.0.0.1")
+    shutil.copy(tmp_path / "forged" / "coordinator" / "kit" / "roster.json", run / "log")
+    assert run_command(["log", "verify", str(run)]) == 1
+    assert "FMRG-4531" in capsys.readouterr().err
+
+
+def test_the_root_may_come_from_elsewhere(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = tmp_path / "authority.pem"
+    shutil.copy(run / "coordinator" / "kit" / "authority.pem", authority)
+    shutil.rmtree(run / "coordinator")
+    assert run_command(["log", "verify", str(run)]) == 0
+    assert "was not checked" in capsys.readouterr().err
+    assert run_command(["log", "verify", str(run), "--authority", str(authority)]) == 0
+    provision_throwaway(tmp_path / "other", "lungs", ["italy"], "127.0.0.1")
+    foreign = tmp_path / "other" / "coordinator" / "kit" / "authority.pem"
+    assert run_command(["log", "verify", str(run), "--authority", str(foreign)]) == 1
+
+
+def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["log", "verify", str(tmp_path)]) == 2
+    assert "FMRG-7041" in capsys.readouterr().err
+
+
+def test_events_are_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["log", "show", str(run), "--party", "spain"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert "round.planned" in lines[1]
+    assert "round=0" in lines[1]
+    assert run_command(["log", "show", str(run), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [log["party"] for log in result["logs"]] == ["coordinator", "italy", "spain"]
+
+
+def test_an_unknown_party_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["log", "show", str(run), "--party", "france"]) == 2
+    assert "france" in capsys.readouterr().err
+
+
+def test_bad_logs_are_not_shown(run: Path) -> None:
+    tamper(run)
+    assert run_command(["log", "show", str(run)]) == 1
