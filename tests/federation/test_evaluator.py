@@ -1,0 +1,106 @@
+"""The evaluator on run folders with real states: rows, summary, following, stopping."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedmrg_secure.federation.evaluator import evaluate_run
+from fedmrg_secure.federation.states import NoTrainedState
+from tests.fixtures.trained_run import build, set_status, write_state, write_trained_run
+
+
+def rows_of(root: Path) -> list[dict[str, Any]]:
+    lines = (root / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_untrained_and_newest_state_are_judged(tmp_path: Path) -> None:
+    root = write_trained_run(tmp_path)
+    (root / "summary.json").write_text('{"run": "tiny"}', encoding="utf-8")
+    told: list[tuple[int, str]] = []
+    result = evaluate_run(root, on_judged=lambda number, role, _: told.append((number, role)))
+    assert result is not None
+    rows = rows_of(root)
+    assert {(row["round"], row["final"]) for row in rows} == {
+        (0, False),
+        (0, True),
+        (2, False),
+        (2, True),
+    }
+    assert len(rows) == 4 * 6
+    assert {row["records"] for row in rows if row["final"]} <= {1, 2, 3}
+    assert told == [(n, role) for n in (0, 2) for role in ("participating", "unseen")]
+    summary = json.loads((root / "summary.json").read_text(encoding="utf-8"))
+    assert summary["run"] == "tiny"
+    assert summary["final"] == result.final
+    assert summary["final"] != summary["untrained"]
+    unseen = [row["metrics"]["bleu4"] for row in rows if row["final"] and row["round"] == 2][-2:]
+    assert summary["mean"]["unseen"]["bleu4"]["final"] == pytest.approx(sum(unseen) / 2)
+    assert len(json.loads((root / "samples" / "samples.json").read_text(encoding="utf-8"))) == 6
+
+
+def test_judging_again_gives_the_same_figures(tmp_path: Path) -> None:
+    root = write_trained_run(tmp_path)
+    first, second = evaluate_run(root), evaluate_run(root)
+    assert first == second
+
+
+def test_nothing_trained_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NoTrainedState):
+        evaluate_run(write_trained_run(tmp_path, rounds=0))
+
+
+def test_following_judges_each_due_round_once_and_ends_with_the_run(tmp_path: Path) -> None:
+    root = write_trained_run(tmp_path, rounds=0, status="running")
+    initial = build().shared_state()
+    results: list[Any] = []
+    follower = threading.Thread(target=lambda: results.append(evaluate_run(root, follow=True)))
+    follower.start()
+    for number in (1, 2, 3):
+        write_state(root, number, initial)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not _judged(root, 2):
+        time.sleep(0.1)
+    set_status(root, "finished")
+    follower.join(60)
+    assert results
+    assert results[0].round == 3
+    judged = [(row["round"], row["final"]) for row in rows_of(root) if row["role"] == "unseen"]
+    assert sorted(set(judged)) == [(0, False), (0, True), (2, False), (3, False), (3, True)]
+    assert len(judged) == 2 * 5
+
+
+def test_following_again_does_not_judge_twice(tmp_path: Path) -> None:
+    root = write_trained_run(tmp_path, rounds=3)
+    evaluate_run(root, follow=True)
+    before = [row for row in rows_of(root) if row["round"] in (0, 2)]
+    evaluate_run(root, follow=True)
+    assert [row for row in rows_of(root) if row["round"] in (0, 2)] == before
+
+
+def test_following_a_run_that_trained_nothing_judges_the_untrained_model(tmp_path: Path) -> None:
+    root = write_trained_run(tmp_path, rounds=0, status="failed")
+    result = evaluate_run(root, follow=True)
+    assert result is not None
+    assert result.round == 0
+    assert result.final == result.untrained
+
+
+def test_it_stops_when_asked_and_leaves_whole_rows(tmp_path: Path) -> None:
+    root = write_trained_run(tmp_path, rounds=0, status="running")
+    calls = iter(range(100))
+    assert evaluate_run(root, follow=True, stopped=lambda: next(calls) > 3) is None
+    assert {row["round"] for row in rows_of(root)} == {0}
+    assert not (root / "summary.json").exists()
+
+
+def _judged(root: Path, number: int) -> bool:
+    return (root / "metrics.jsonl").exists() and any(
+        row["round"] == number for row in rows_of(root)
+    )

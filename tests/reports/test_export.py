@@ -1,0 +1,111 @@
+"""Exporting: PEFT loads the adapter, our loader the whole, both equal to the run's model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from fedmrg_secure.data.task import load_centre
+from fedmrg_secure.federation.states import newest_state
+from fedmrg_secure.model.errors import StateMismatch
+from fedmrg_secure.model.report_generator import images_tensor
+from fedmrg_secure.reports.export import (
+    ExportBroken,
+    OutputNotEmpty,
+    export_run,
+    is_export,
+    load_export,
+)
+from fedmrg_secure.reports.run_folder import read_run
+from tests.fixtures.trained_run import CONFIG, build, write_trained_run
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return write_trained_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def exported(root: Path) -> Path:
+    number, state = newest_state(root)
+    export_run(read_run(root), state, root.parent / "out" / "model", after_round=number)
+    return root.parent / "out" / "model"
+
+
+def test_the_whole_model_comes_back(root: Path, exported: Path) -> None:
+    assert is_export(exported)
+    assert not is_export(root)
+    model = load_export(exported)
+    original = build()
+    original.load_shared_state(newest_state(root)[1])
+    records = load_centre(CONFIG.data, "cedar-valley-clinic").test[:3]
+    images = images_tensor([record.load_image(model.image_size) for record in records])
+    assert model.after_round == 2
+    assert model.generator.generate(images) == original.generate(images)
+    assert torch.equal(
+        model.generator.diagnose(images).probabilities, original.diagnose(images).probabilities
+    )
+
+
+def test_peft_loads_the_adapter_on_the_exported_base(root: Path, exported: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(exported / "base")
+    adapted = PeftModel.from_pretrained(base, str(exported)).eval()
+    tokens = AutoTokenizer.from_pretrained(exported / "base")("The heart", return_tensors="pt")
+    original = build()
+    with torch.no_grad():
+        plain = original.decoder(input_ids=tokens.input_ids).logits
+        original.load_shared_state(newest_state(root)[1])
+        wanted = original.decoder(input_ids=tokens.input_ids).logits
+        found = adapted(input_ids=tokens.input_ids).logits
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(plain, wanted, atol=1e-3)
+
+
+def test_a_folder_that_holds_something_is_not_touched(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    number, state = newest_state(root)
+    with pytest.raises(OutputNotEmpty):
+        export_run(read_run(root), state, tmp_path, after_round=number)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_foreign_state_leaves_nothing_behind(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(StateMismatch):
+        export_run(read_run(root), {}, tmp_path / "out", after_round=1)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("format", "other/1"), ("base_hash", "00" * 32), ("model", {"wrong": 1})],
+)
+def test_another_description_is_refused(
+    exported: Path, tmp_path: Path, key: str, value: object
+) -> None:
+    copy = _copy(exported, tmp_path)
+    path = copy / "report_generator.json"
+    content = json.loads(path.read_text(encoding="utf-8")) | {key: value}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ExportBroken):
+        load_export(copy)
+
+
+@pytest.mark.parametrize("name", ["report_generator.safetensors", "adapter_model.safetensors"])
+def test_damaged_weights_are_refused(exported: Path, tmp_path: Path, name: str) -> None:
+    copy = _copy(exported, tmp_path)
+    (copy / name).write_bytes((copy / name).read_bytes()[:-5])
+    with pytest.raises(ExportBroken, match=name):
+        load_export(copy)
+
+
+def _copy(exported: Path, tmp_path: Path) -> Path:
+    for path in exported.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path

@@ -1,0 +1,67 @@
+"""The model card says what the model is not for, and cannot be broken by a run's texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedmrg_secure.model.report_generator import ParameterCounts
+from fedmrg_secure.reports.model_card import escaped, model_card
+from fedmrg_secure.reports.run_folder import read_run
+from tests.fixtures.run_folder import write_run, write_start
+
+COUNTS = ParameterCounts(1_321_576, 885_888, 399_848, 43_008, 435_688)
+
+
+def card_of(root: Path) -> str:
+    return model_card(read_run(root), COUNTS, after_round=8, has_base=True)
+
+
+def test_a_whole_run(tmp_path: Path) -> None:
+    card = card_of(write_run(tmp_path))
+    head = card.split("---")[1]
+    assert yaml.safe_load(head)["library_name"] == "peft"
+    for text in (
+        "Not for clinical use",
+        "No differential privacy",
+        "Harbour View Infirmary, Cedar Valley Clinic",
+        "| Moorland Royal Hospital | unseen | 40 |",
+        "**Mean, unseen**",
+        "coordinator together with any one site",
+        "synthetic",
+    ):
+        assert text in card, text
+
+
+def test_plaintext_and_patients(tmp_path: Path) -> None:
+    card = card_of(write_run(tmp_path, scheme="insecure-plaintext", manifest=True))
+    assert "The coordinator saw every site's update in the clear." in card
+    assert "real patients" in card
+
+
+def test_a_run_that_was_not_judged(tmp_path: Path) -> None:
+    write_start(tmp_path)
+    card = card_of(tmp_path)
+    assert "has not been judged" in card
+    assert "**running**" in card
+
+
+def test_texts_of_a_run_stay_on_their_line(tmp_path: Path) -> None:
+    root = write_run(tmp_path)
+    rows = (root / "metrics.jsonl").read_text(encoding="utf-8")
+    evil = "A | B\n# Approved <b>"
+    rows = rows.replace('"title": "Moorland Royal Hospital"', f'"title": {json.dumps(evil)}')
+    (root / "metrics.jsonl").write_text(rows, encoding="utf-8")
+    card = card_of(root)
+    assert "\n# Approved" not in card
+    assert "<b>" not in card
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("a|b", r"a\|b"), ("`x`\n#", r"\`x\` \#"), ("plain", "plain")]
+)
+def test_escaping(text: str, wanted: str) -> None:
+    assert escaped(text) == wanted
