@@ -35,6 +35,12 @@ def _crypto(
     Normal updates are encrypted, added and opened, each scheme in a process of its own. Rates are
     in million parameters a second of one core's time, the fastest of three passes; errors are those of
     the mean against float64.
+
+    Examples:
+
+      fedmrg bench crypto
+
+      fedmrg bench crypto --parameters 2000000 --sites 8 --json
     """
     from fedmrg_secure.benchmark.crypto import measure_schemes
     from fedmrg_secure.core.config import UpdateConfig
