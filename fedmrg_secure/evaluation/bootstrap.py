@@ -1,11 +1,25 @@
-"""How sure a difference is: the paired bootstrap over records."""
+"""How sure a difference between two systems is: the paired bootstrap over records.
+
+Corpus figures are functions of sums over records, so a resample is a vector of weights times a
+table of counts; no text is looked at twice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
+
+from fedmrg_secure.core.types import Status
+from fedmrg_secure.data.labeler import label_report
+from fedmrg_secure.evaluation.language import rouge_l_of_pair, tokenize
+
+_Table = npt.NDArray[np.float64]
+_ORDERS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,37 +42,106 @@ def paired_bootstrap(
     references: Sequence[str],
     first: Sequence[str],
     second: Sequence[str],
-    figure: Callable[[Sequence[str], Sequence[str]], float],
     *,
     seed: int,
     resamples: int = 1000,
     confidence: float = 0.95,
-) -> Interval:
-    """Percentile interval of ``figure(second) - figure(first)`` (Koehn 2004).
+) -> dict[str, Interval]:
+    """Percentile intervals of the figures of `second` minus those of `first` (Koehn 2004).
 
     The same records are drawn, with replacement, for both systems in each resample.
 
     Args:
-        references, first, second: texts of the same records in the same order.
-        figure: maps references and hypotheses to a number.
+        references, first, second: texts of the same records in the same order, at least one.
         seed: fixes the draws.
         resamples: number of draws, >= 1.
         confidence: in (0, 1).
+
+    Returns:
+        An interval for ``bleu1`` to ``bleu4``, ``rouge_l`` and ``ce_rule_*``, as in
+        `scores.score_reports`.
     """
     count = len(references)
     rng = np.random.default_rng(seed)
-    differences = np.empty(resamples)
-    for index in range(resamples):
-        drawn = rng.integers(count, size=count)
-        truth = [references[i] for i in drawn]
-        differences[index] = figure(truth, [second[i] for i in drawn]) - figure(
-            truth, [first[i] for i in drawn]
-        )
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    weights = np.vstack([np.ones(count), drawn])  # (1 + resamples, records)
+    before, after = figures(references, first, weights), figures(references, second, weights)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail])
-    return Interval(
-        difference=figure(references, second) - figure(references, first),
-        low=float(low),
-        high=float(high),
-        confidence=confidence,
-    )
+    intervals = {}
+    for name, values in after.items():
+        differences = values - before[name]
+        low, high = np.quantile(differences[1:], [tail, 1 - tail])
+        intervals[name] = Interval(float(differences[0]), float(low), float(high), confidence)
+    return intervals
+
+
+def figures(
+    references: Sequence[str], hypotheses: Sequence[str], weights: _Table
+) -> dict[str, _Table]:
+    """The figures of `scores.score_reports` on weighted records.
+
+    Args:
+        references, hypotheses: texts, shape (records,).
+        weights: how often each record counts, shape (resamples, records).
+
+    Returns:
+        For each figure its values, shape (resamples,), each in [0, 1].
+    """
+    pairs = list(zip(references, hypotheses, strict=True))
+    overlap = weights @ np.array([_overlap(*pair) for pair in pairs])  # (resamples, 10)
+    rouge = weights @ np.array([rouge_l_of_pair(*pair) for pair in pairs]) / weights.sum(1)
+    return {**_bleu(overlap), "rouge_l": rouge, **_clinical(pairs, weights)}
+
+
+def _overlap(reference: str, hypothesis: str) -> list[int]:
+    """Matching and all n-grams of orders 1 to 4, then both lengths."""
+    truth, written = tokenize(reference), tokenize(hypothesis)
+    matches, totals = [], []
+    for order in range(1, _ORDERS + 1):
+        wanted, had = _ngrams(truth, order), _ngrams(written, order)
+        matches.append((wanted & had).total())
+        totals.append(had.total())
+    return [*matches, *totals, len(truth), len(written)]
+
+
+def _ngrams(tokens: list[str], order: int) -> Counter[tuple[str, ...]]:
+    return Counter(zip(*(tokens[start:] for start in range(order)), strict=False))
+
+
+def _bleu(overlap: _Table) -> dict[str, _Table]:
+    matches, totals = overlap[:, :_ORDERS], overlap[:, _ORDERS : 2 * _ORDERS]
+    wanted, written = overlap[:, -2], overlap[:, -1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.log(np.where(totals > 0, matches / totals, 0))
+        penalty = np.minimum(0, 1 - wanted / written)
+    means = np.cumsum(precision, axis=1) / np.arange(1, _ORDERS + 1)
+    return {f"bleu{n + 1}": np.exp(means[:, n] + penalty) for n in range(_ORDERS)}
+
+
+def _clinical(pairs: list[tuple[str, str]], weights: _Table) -> dict[str, _Table]:
+    truth, stated = (
+        np.isin(
+            [label_report(pair[side]) for pair in pairs], (Status.POSITIVE, Status.UNCERTAIN)
+        ).astype(np.float64)
+        for side in (0, 1)
+    )  # (records, classes)
+    both = weights @ (truth * stated)  # (resamples, classes)
+    truth, stated = weights @ truth, weights @ stated
+    occurs = (truth > 0).astype(np.float64)
+    values = {}
+    for name, above, below in (
+        ("precision", both, stated),
+        ("recall", both, truth),
+        ("f1", 2 * both, truth + stated),
+    ):
+        values[f"ce_rule_{name}_micro"] = _ratio(above.sum(1), below.sum(1))
+        values[f"ce_rule_{name}_macro"] = _ratio(
+            (_ratio(above, below) * occurs).sum(1), occurs.sum(1)
+        )
+    return values
+
+
+def _ratio(above: _Table, below: _Table) -> _Table:
+    """`above` over `below`, 0 where `below` is 0."""
+    quotient: _Table = above / np.where(below > 0, below, 1)
+    return quotient

@@ -45,21 +45,16 @@ def rouge_l(references: Sequence[str], hypotheses: Sequence[str]) -> float:
     Per pair: F = 2PR / (P + R) with P and R the length of the longest common subsequence over
     the hypothesis's and the reference's number of tokens; 0 where either is empty.
     """
-    return float(
-        np.mean(
-            [
-                _pair_rouge_l(tokenize(reference), tokenize(hypothesis))
-                for reference, hypothesis in zip(references, hypotheses, strict=True)
-            ]
-        )
-    )
+    pairs = zip(references, hypotheses, strict=True)
+    return float(np.mean([rouge_l_of_pair(*pair) for pair in pairs]))
 
 
-def _pair_rouge_l(reference: list[str], hypothesis: list[str]) -> float:
-    if not reference or not hypothesis:
+def rouge_l_of_pair(reference: str, hypothesis: str) -> float:
+    """ROUGE-L F1 of one pair, in [0, 1]."""
+    truth, written = tokenize(reference), tokenize(hypothesis)
+    if not truth or not written:
         return 0.0
-    common = longest_common_subsequence(reference, hypothesis)
-    return 2 * common / (len(reference) + len(hypothesis))
+    return 2 * longest_common_subsequence(truth, written) / (len(truth) + len(written))
 
 
 def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
