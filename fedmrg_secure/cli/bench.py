@@ -33,8 +33,8 @@ def _crypto(
     """Compare the schemes with the TenSEAL vectors that other frameworks use.
 
     Normal updates are encrypted, added and opened, each scheme in a process of its own. Rates are
-    in million parameters a second of one core's time, the fastest of three passes; errors are those of
-    the mean against float64.
+    in million parameters a second of one core's time, the fastest of three passes; errors are
+    those of the mean against float64.
 
     Examples:
 

@@ -1,0 +1,1 @@
+"""Local training at a site: objectives, batches, one round's steps, seeds."""
