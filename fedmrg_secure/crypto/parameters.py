@@ -31,7 +31,7 @@ from typing import Final
 from fedmrg_secure.core.canonical import JsonValue, hash_json
 from fedmrg_secure.crypto.errors import CapacityExceeded, UnsafeParameters
 from fedmrg_secure.crypto.primes import is_prime, ntt_prime
-from fedmrg_secure.crypto.residues import MAX_RESIDUE_BITS
+from fedmrg_secure.crypto.residues import MAX_RESIDUE_BITS, MIN_RESIDUE_BITS
 
 CKKS_SHARED: Final = "ckks-shared"
 INSECURE_PLAINTEXT: Final = "insecure-plaintext"
@@ -98,8 +98,11 @@ class SchemeParameters:
             raise UnsafeParameters("every bound and size of a scheme must be at least 1")
         if self.blocks_per_chunk > BLOCKS_PER_CHUNK or not 1 <= self.digits <= MAX_DIGITS:
             raise UnsafeParameters("a chunk or a coordinate holds too many values")
-        if not 2 <= self.modulus.bit_length() <= MAX_RESIDUE_BITS:
-            raise UnsafeParameters(f"a modulus has 2 to {MAX_RESIDUE_BITS} bits")
+        if not MIN_RESIDUE_BITS <= self.residue_bits <= MAX_RESIDUE_BITS:
+            raise UnsafeParameters(
+                f"a modulus has {MIN_RESIDUE_BITS} to {MAX_RESIDUE_BITS} bits, not "
+                f"{self.residue_bits}"
+            )
         if self.scheme == CKKS_SHARED:
             check_security(self.ring_degree, self.modulus)
             if self.modulus % (2 * self.ring_degree) != 1 or not is_prime(self.modulus):

@@ -6,7 +6,6 @@ import sys
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fedmrg_secure.core.types import ResidueVector
 from fedmrg_secure.crypto.errors import FrameLengthWrong, ResidueOutOfRange
@@ -14,6 +13,7 @@ from fedmrg_secure.crypto.errors import FrameLengthWrong, ResidueOutOfRange
 if sys.byteorder != "little":  # pragma: no cover
     raise ImportError("fedmrg_secure needs a little-endian machine")
 
+MIN_RESIDUE_BITS: Final = 8
 MAX_RESIDUE_BITS: Final = 56
 _ADD_PIECE: Final = 1 << 15
 """Residues added at a time: both operands and the scratch stay in the second-level cache."""
@@ -29,22 +29,20 @@ def pack(residues: ResidueVector, bits: int) -> bytes:
 
     Args:
         residues: shape (count,), uint64, each below 2^bits.
-        bits: 1 to 56.
+        bits: 8 to 56.
 
     Returns:
         `packed_bytes` bytes; unused bits of the last byte are 0.
     """
     _check_bits(bits)
-    if bits % 8 == 0:
-        as_bytes = np.ascontiguousarray(residues).view(np.uint8).reshape(-1, 8)
-        return as_bytes[:, : bits // 8].tobytes()
-    groups = _pad_to_groups(residues)  # (groups, 8)
-    packed = np.zeros((len(groups), bits), dtype=np.uint8)
+    groups = -(-residues.size // 8)
+    padded = np.zeros(groups * 8, dtype=np.uint64)
+    padded[: residues.size] = residues
+    packed = bytearray(groups * bits + MAX_RESIDUE_BITS)
     for lane in range(8):
-        first, shift, width = _lane(lane, bits)
-        shifted = np.ascontiguousarray(groups[:, lane] << np.uint64(shift))
-        packed[:, first : first + width] |= shifted.view(np.uint8).reshape(-1, 8)[:, :width]
-    return packed.tobytes()[: packed_bytes(residues.size, bits)]
+        window, shift = _window(packed, groups, lane, bits)
+        window |= padded[lane::8] << np.uint64(shift)
+    return bytes(memoryview(packed)[: packed_bytes(residues.size, bits)])
 
 
 def unpack(packed: bytes | memoryview, count: int, bits: int) -> ResidueVector:
@@ -53,7 +51,7 @@ def unpack(packed: bytes | memoryview, count: int, bits: int) -> ResidueVector:
     Args:
         packed: exactly ``packed_bytes(count, bits)`` bytes, from anybody.
         count: number of residues, >= 0.
-        bits: 1 to 56.
+        bits: 8 to 56.
 
     Returns:
         Shape (count,), uint64, each below 2^bits.
@@ -68,25 +66,18 @@ def unpack(packed: bytes | memoryview, count: int, bits: int) -> ResidueVector:
             f"{count} residues of {bits} bits take {packed_bytes(count, bits)} bytes, "
             f"got {len(packed)}"
         )
-    flat = np.frombuffer(packed, dtype=np.uint8)
-    if bits % 8 == 0:
-        wide = np.zeros((count, 8), dtype=np.uint8)
-        wide[:, : bits // 8] = flat.reshape(count, bits // 8)
-        return wide.view(np.uint64).reshape(count)
     unused = len(packed) * 8 - count * bits
-    if unused and flat[-1] >> (8 - unused):
+    if unused and packed[-1] >> (8 - unused):
         raise ResidueOutOfRange("bits after the last residue are set")
     groups = -(-count // 8)
-    padded = np.zeros((groups, bits), dtype=np.uint8)
-    padded.reshape(-1)[: flat.size] = flat
+    padded = bytearray(groups * bits + MAX_RESIDUE_BITS)
+    padded[: len(packed)] = packed
     mask = np.uint64((1 << bits) - 1)
-    residues = np.empty((groups, 8), dtype=np.uint64)
+    residues = np.empty(groups * 8, dtype=np.uint64)
     for lane in range(8):
-        first, shift, width = _lane(lane, bits)
-        window = np.zeros((groups, 8), dtype=np.uint8)
-        window[:, :width] = padded[:, first : first + width]
-        residues[:, lane] = (window.view(np.uint64).reshape(groups) >> np.uint64(shift)) & mask
-    return residues.reshape(-1)[:count]
+        window, shift = _window(padded, groups, lane, bits)
+        residues[lane::8] = window >> np.uint64(shift) & mask
+    return residues[:count]
 
 
 def check_residues(residues: ResidueVector, modulus: int) -> None:
@@ -123,18 +114,18 @@ def add_mod(total: ResidueVector, residues: ResidueVector, modulus: int) -> None
 
 
 def _check_bits(bits: int) -> None:
-    if not 1 <= bits <= MAX_RESIDUE_BITS:
-        raise ValueError(f"residues have 1 to {MAX_RESIDUE_BITS} bits, got {bits}")
+    if not MIN_RESIDUE_BITS <= bits <= MAX_RESIDUE_BITS:
+        raise ValueError(f"residues have {MIN_RESIDUE_BITS} to {MAX_RESIDUE_BITS} bits, got {bits}")
 
 
-def _pad_to_groups(residues: ResidueVector) -> npt.NDArray[np.uint64]:
-    groups = -(-residues.size // 8)
-    padded = np.zeros(groups * 8, dtype=np.uint64)
-    padded[: residues.size] = residues
-    return padded.reshape(groups, 8)
+def _window(packed: bytearray, groups: int, lane: int, bits: int) -> tuple[ResidueVector, int]:
+    """Where residue `lane` of every group of eight lies: 8-byte words and the shift in them.
 
-
-def _lane(lane: int, bits: int) -> tuple[int, int, int]:
-    """Of residue `lane` of a group of eight: first byte, shift in it, bytes it touches."""
+    A group of eight residues fills `bits` whole bytes, so the words are `bits` bytes apart; they
+    do not overlap each other from 8 bits on and hold a shifted residue whole up to 56.
+    """
     first, shift = divmod(lane * bits, 8)
-    return first, shift, -(-(shift + bits) // 8)
+    window: ResidueVector = np.ndarray(
+        (groups,), dtype="<u8", buffer=packed, offset=first, strides=(bits,)
+    )
+    return window, shift

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.types import FloatVector, IntVector
+
+_PIECE: Final = 1 << 15
+"""Values encoded at a time: the scratch stays in the cache."""
 
 
 class ValueOutOfRange(FedmrgError):
@@ -80,13 +83,17 @@ class FixedPoint:
         """
         if not 0 < weight <= 1:
             raise ValueOutOfRange(f"a site's weight must be in (0, 1], got {weight}")
-        # The negated comparison also catches NaN.
-        if not bool((np.abs(update) <= self.clip_norm).all()):
+        # NaN passes through min and max and fails both comparisons.
+        if not (update.max() <= self.clip_norm and update.min() >= -self.clip_norm):
             raise ValueOutOfRange(
                 f"a coordinate is not finite or exceeds the clip norm {self.clip_norm:g}",
                 hint="clip the update before encoding it",
             )
-        return np.rint(update * (float(weight) / self.step)).astype(np.int64)
+        encoded = np.empty(update.shape, dtype=np.int64)
+        for start in range(0, update.size, _PIECE):
+            piece = slice(start, start + _PIECE)
+            encoded[piece] = np.rint(update[piece] * (float(weight) / self.step))
+        return encoded
 
     def decode(self, total: IntVector, total_weight: Fraction | int) -> FloatVector:
         """The weighted mean that a sum of encoded updates stands for.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fedmrg_secure.crypto.errors import FrameLengthWrong, ResidueOutOfRange
 from fedmrg_secure.crypto.residues import add_mod, check_residues, pack, packed_bytes, unpack
 
-widths = st.integers(1, 56)
+widths = st.integers(8, 56)
 
 
 def integers_of(packed: bytes, count: int, bits: int) -> list[int]:
@@ -73,3 +73,11 @@ def test_a_residue_equal_to_the_modulus_is_refused_and_named(modulus: int, place
     residues[place] = modulus
     with pytest.raises(ResidueOutOfRange, match=f"residue {place} is {modulus}"):
         check_residues(residues, modulus)
+
+
+@pytest.mark.parametrize("bits", [0, 7, 57])
+def test_other_widths_are_refused(bits: int) -> None:
+    with pytest.raises(ValueError, match="bits"):
+        pack(np.zeros(1, dtype=np.uint64), bits)
+    with pytest.raises(ValueError, match="bits"):
+        unpack(b"", 0, bits)
