@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedmrg_secure.core.types import IntVector, ResidueVector
+from fedmrg_secure.core.types import FloatVector, IntVector, ResidueVector
 from fedmrg_secure.crypto.errors import OpeningRefused, ValuesOutOfRange
 from fedmrg_secure.crypto.parameters import SchemeParameters
 
@@ -79,9 +79,8 @@ def to_blocks(values: IntVector, parameters: SchemeParameters) -> IntVector:
     """
     if not 1 <= values.size <= parameters.chunk_values or values.ndim != 1:
         raise ValueError(f"a chunk has 1 to {parameters.chunk_values} values, got {values.shape}")
-    block_count = -(-values.size // parameters.block_values)
-    blocks = np.zeros((block_count, parameters.block_values), dtype=np.int64)
-    blocks.reshape(-1)[: values.size] = values
+    padding = -values.size % parameters.block_values
+    blocks = np.pad(values, (0, padding)).reshape(-1, parameters.block_values)
     largest = int(max(values.max(), -int(values.min())))
     if largest > parameters.max_abs_value:
         raise ValuesOutOfRange(
@@ -118,6 +117,8 @@ def check_sum(total: IntVector, sites: int, parameters: SchemeParameters) -> Non
 
 def _largest_norm(blocks: IntVector) -> float:
     """The largest L2 norm of a row, rounded down by more than float64 can err."""
-    as_float = blocks.astype(np.float64)
-    squares: float = np.einsum("ij,ij->i", as_float, as_float).max()
-    return math.sqrt(squares) * (1 - 2**-40)
+    return max(math.sqrt(float(row @ row)) for row in map(_as_float, blocks)) * (1 - 2**-40)
+
+
+def _as_float(row: IntVector) -> FloatVector:
+    return row.astype(np.float64)
