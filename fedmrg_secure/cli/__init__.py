@@ -1,1 +1,1 @@
-"""The program `fedmrg`: one file a command or group, nothing but reading options and saying results."""
+"""The program `fedmrg`: one file a command or group; options in, results and errors out."""

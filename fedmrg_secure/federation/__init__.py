@@ -1,1 +1,1 @@
-"""A whole federation on one machine: plan, processes, run folder, judging; the in-process oracle."""
+"""A whole federation on one machine: plan, processes, run folder, judging; the oracle."""
