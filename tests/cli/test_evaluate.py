@@ -1,0 +1,64 @@
+"""``fedmrg evaluate``: figures for people, for machines and for the runner."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fedmrg_secure.cli.main import run_command
+from tests.fixtures.trained_run import set_status, write_trained_run
+
+
+def test_judges_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_trained_run(tmp_path / "run")
+    assert run_command(["evaluate", str(root), "--json"]) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert result["round"] == 2
+    assert set(result["mean"]) == {"participating", "unseen"}
+    assert "round 2, unseen centres" in captured.err
+
+
+def test_following_gives_an_event_a_round_and_role(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_trained_run(tmp_path / "run")
+    assert run_command(["evaluate", str(root), "--follow"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(event["round"], event["role"]) for event in events] == [
+        (number, role) for number in (0, 2) for role in ("participating", "unseen")
+    ]
+    assert {"event", "bleu4", "ce_rule_f1_macro"} <= events[0].keys()
+
+
+@pytest.mark.parametrize("status", ["nothing", "untrained"])
+def test_nothing_to_judge(tmp_path: Path, status: str, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path if status == "nothing" else write_trained_run(tmp_path, rounds=0)
+    code = run_command(["evaluate", str(root)])
+    assert code == (2 if status == "nothing" else 1)
+    assert ("FMRG-6502" if status == "nothing" else "FMRG-6401") in capsys.readouterr().err
+
+
+def test_a_follower_ends_on_sigterm(tmp_path: Path) -> None:
+    root = write_trained_run(tmp_path / "run", rounds=0)
+    set_status(root, "running")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fedmrg_secure.cli.main", "evaluate", str(root), "--follow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and not (root / "metrics.jsonl").exists():
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"stopped before the end" in errors
