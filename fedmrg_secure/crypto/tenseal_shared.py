@@ -91,10 +91,11 @@ class CkksShared:
         c0 = np.empty((len(blocks), self._parameters.block_residues), dtype=np.uint64)
         seeds = []
         coordinates = join_digits(blocks, self._parameters)
-        half = coordinates.shape[1] // 2
+        slots = np.empty(coordinates.shape[1] // 2, dtype=np.complex128)
         for row, block in enumerate(coordinates):
             # Two coordinates a slot: the first half of a block real, the second imaginary.
-            c0[row], seed = self._encrypt((block[:half] + 1j * block[half:]).tolist())
+            slots.real, slots.imag = np.split(block, 2)
+            c0[row], seed = self._encrypt(slots.tolist())
             seeds.append(seed)
         return EncryptedChunk(c0.reshape(-1), b"".join(seeds))
 
