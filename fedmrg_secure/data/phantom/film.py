@@ -26,15 +26,18 @@ class Film:
         x, y: coordinates of each pixel in the patient's frame.
         soft: width of the softest edge, about one pixel, in coordinates.
         density: what the beam meets, 0 air to about 1 metal.
+        solid: 1 where a lesion lies, which adds to whatever lies before or behind it.
     """
 
     x: Field
     y: Field
     soft: float
     density: Field = field(init=False)
+    solid: Field = field(init=False)
 
     def __post_init__(self) -> None:
         self.density = np.zeros_like(self.x)
+        self.solid = np.zeros_like(self.x)
 
 
 @lru_cache(maxsize=8)

@@ -59,6 +59,18 @@ def _fill(film: Film, share: Field, level: float) -> None:
     film.density += (np.maximum(film.density, np.float32(level)) - film.density) * share
 
 
+def _place(film: Film, share: Field, level: float) -> None:
+    """Fill with solid tissue, which stays visible behind the heart and in fluid."""
+    _fill(film, share, level)
+    np.maximum(film.solid, share, out=film.solid)
+
+
+def reveal_solid(film: Film) -> None:
+    """Add lesions to the heart, the mediastinum and fluid that lie in the same beam."""
+    hidden = inside(film.density - np.float32(0.68), 0.015)
+    film.density += np.float32(0.10) * film.solid * hidden
+
+
 def _spot(finding: Finding, rng: np.random.Generator) -> tuple[float, float]:
     r = 0.42 + 0.10 * (rng.random() - 0.5)
     if finding.zone == "upper":
@@ -85,7 +97,7 @@ def _consolidation(
         patches = waves(film, rng, count=8, frequency=26.0)
         halo = inside(ellipse(film, cx, cy, size * 2.0, size * 1.7), 0.06) * lung.mask
         film.density += np.float32(0.17) * np.clip(patches, 0, 1.5) * halo
-    _fill(film, share, level)
+    _place(film, share, level)
 
 
 def _opacity(
@@ -96,6 +108,7 @@ def _opacity(
     size = 0.20 + 0.10 * finding.severity
     grain = np.float32(0.75) + np.float32(0.25) * waves(film, rng, count=8, frequency=18.0)
     haze = inside(ellipse(film, cx, cy, size * 1.2, size), 0.10) * lung.mask
+    np.maximum(film.solid, np.float32(0.7) * haze, out=film.solid)
     amount = 0.19 + 0.07 * finding.severity if finding.certain else 0.11
     film.density += np.float32(amount) * haze * np.clip(grain, 0.2, 1.6)
 
@@ -110,7 +123,7 @@ def _lesion(
     else:
         radius = 0.115 + 0.055 * finding.severity
     shape = inside(ellipse(film, cx, cy, radius, radius), film.soft * 1.2)
-    _fill(
+    _place(
         film, shape * np.clip(lung.mask + np.float32(0.3), 0, 1), 0.64 if finding.certain else 0.44
     )
 
@@ -140,7 +153,7 @@ def _atelectasis(film: Film, finding: Finding, lungs: dict[Side, Lung]) -> None:
                 (lung.sign * 0.64, height - shift - 0.08),
             ],
         )
-        _fill(film, inside(width - line, film.soft) * lung.mask, level)
+        _place(film, inside(width - line, film.soft) * lung.mask, level)
 
 
 def _effusion(film: Film, finding: Finding, lung: Lung) -> None:
@@ -155,7 +168,7 @@ def _effusion(film: Film, finding: Finding, lung: Lung) -> None:
 
 
 def _pneumothorax(film: Film, finding: Finding, lung: Lung) -> None:
-    depth = 0.09 if not finding.certain else (0.13, 0.20, 0.34)[finding.grade]
+    depth = 0.06 if not finding.certain else (0.13, 0.20, 0.34)[finding.grade]
     bias = np.clip((np.float32(0.1) - film.y) * np.float32(0.18), -0.04, 0.14)
     edge = lung.wall - np.float32(depth) - bias
     outside = inside(-edge, film.soft) * lung.mask

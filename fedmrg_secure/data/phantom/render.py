@@ -18,7 +18,7 @@ from fedmrg_secure.data.phantom.case import Case, Kind, Side
 from fedmrg_secure.data.phantom.devices import paint_devices
 from fedmrg_secure.data.phantom.film import Film
 from fedmrg_secure.data.phantom.look import Look, expose, position
-from fedmrg_secure.data.phantom.pathology import paint_findings
+from fedmrg_secure.data.phantom.pathology import paint_findings, reveal_solid
 from fedmrg_secure.data.phantom.seeds import stream
 from fedmrg_secure.data.records import FloatImage
 
@@ -76,5 +76,6 @@ def paint(case: Case, film: Film, rng: np.random.Generator) -> None:
     paint_markings(film, anatomy, lungs)
     paint_findings(film, case, lungs, rng)
     silhouette = paint_mediastinum(film, anatomy, ratio=ratio, widening=widening, pushed=pushed)
+    reveal_solid(film)
     paint_bones(film, anatomy, lungs, silhouette, broken)
     paint_devices(film, case)

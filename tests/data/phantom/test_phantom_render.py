@@ -108,6 +108,15 @@ def test_more_severe_changes_more(kind: Kind) -> None:
     assert amounts[-1] > 1.5 * amounts[1]
 
 
+@pytest.mark.parametrize(
+    "kind", [Kind.MASS, Kind.NODULE, Kind.CONSOLIDATION, Kind.PNEUMONIA, Kind.OPACITY]
+)
+def test_a_lesion_stays_visible_behind_an_enlarged_heart(kind: Kind) -> None:
+    heart = Finding(Kind.CARDIOMEGALY, severity=0.95)
+    difference = picture(heart, Finding(kind, "left", "lower", 0.5)) - picture(heart)
+    assert (difference > 0.06).sum() >= 20
+
+
 def test_fluid_is_white_and_free_air_is_black() -> None:
     fluid = picture(Finding(Kind.EFFUSION, "right", "", 0.9))
     assert fluid[55, 20] > 0.6
