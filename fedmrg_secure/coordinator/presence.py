@@ -12,26 +12,35 @@ class Presence:
 
     Args:
         timeout_s: silence after which a site is lost.
+        start_grace_s: how long a coordinator that has started (again) waits for a first call.
         clock: monotonic seconds.
 
-    A coordinator that starts again gives every site the full time-out: it was itself the silent
-    one.
+    A coordinator that starts again was itself the silent one, and the sites may be starting with
+    it, which takes them a while: the time-out of sites not heard yet begins with the first call of
+    any site, or ends with the grace.
     """
 
-    def __init__(self, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        timeout_s: float,
+        start_grace_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._timeout_s = timeout_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._started = clock()
+        self._unheard_since = clock() + max(0.0, start_grace_s - timeout_s)
         self._heard: dict[str, float] = {}
 
     def heard(self, site: str) -> None:
         """The site has called."""
         with self._lock:
-            self._heard[site] = self._clock()
+            now = self._clock()
+            self._heard[site] = now
+            self._unheard_since = min(self._unheard_since, now)
 
     def silent(self, sites: Iterable[str]) -> list[str]:
         """Those of `sites` whose silence exceeds the time-out."""
         limit = self._clock() - self._timeout_s
         with self._lock:
-            return [site for site in sites if self._heard.get(site, self._started) < limit]
+            return [site for site in sites if self._heard.get(site, self._unheard_since) < limit]

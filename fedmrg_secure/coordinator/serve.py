@@ -69,7 +69,7 @@ def open_session(folder: Path, roster: Roster, log: EventLog, report: Report) ->
         store=store,
         blobs=BlobFolder(folder / BLOB_FOLDER),
         access=Access(roster, manifest.sites),
-        presence=Presence(manifest.site_timeout_ms / 1000),
+        presence=Presence(manifest.site_timeout_ms / 1000, manifest.join_deadline_ms / 1000),
         report=report,
     )
     started: Event = {"type": "process.started", "role": "coordinator", "software": __version__}

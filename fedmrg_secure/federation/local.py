@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.types import COORDINATOR
-from fedmrg_secure.federation.evaluator import newest_state
+from fedmrg_secure.federation.states import newest_state
 from fedmrg_secure.federation.plan import RunPlan, federation_name, make_plan
 from fedmrg_secure.federation.processes import ChildEvent, ProcessGroup
 from fedmrg_secure.federation.progress import Progress
@@ -85,7 +85,7 @@ def run_federation(
         with _terminate_as_interrupt(), _shown(console, config, plan) as progress:
             course = _train(config, plan, folder, group, progress)
             if course.outcome != "finished":
-                raise _failure(course, group)
+                raise _failure(course, folder)
             folder.update_manifest(status="finished", trained=now())
             progress.say("training finished; the model is judged at every centre")
             _await_evaluator(group, progress)
@@ -262,11 +262,10 @@ def _await_evaluator(group: ProcessGroup, progress: Progress) -> None:
         )
 
 
-def _failure(course: _Course, group: ProcessGroup) -> FederationFailed:
-    detail = group.child(COORDINATOR).error_text().strip()
+def _failure(course: _Course, folder: RunFolder) -> FederationFailed:
     return FederationFailed(
         course.reason or "the session failed",
-        hint=detail or "mend what stopped it and go on with --resume",
+        hint=f"what each process said last is in {folder.process_logs}",
     )
 
 

@@ -84,14 +84,15 @@ def test_the_coordinator_loads_nothing_that_could_open_or_train(encrypted: Run) 
 
 def test_nothing_at_the_coordinator_opens_an_update(encrypted: Run) -> None:
     coordinator = encrypted.folder / "coordinator"
-    names = [path.name for path in coordinator.rglob("*") if path.is_file()]
-    assert not [name for name in names if name.endswith(".key") and "tls" not in name.lower()]
-    content = b"".join(path.read_bytes() for path in coordinator.rglob("*") if path.is_file())
+    files = [path for path in coordinator.rglob("*") if path.is_file()]
+    keys = {path.name for path in files if path.suffix == ".key"}
+    assert keys == {"tls.key", "signing.key"}, "its own identity, and nothing to unseal with"
+    content = b"".join(path.read_bytes() for path in files)
     assert b"FMRGCKKS" not in content, "a CKKS key lies at the coordinator"
-    for path in encrypted.folder.glob("sites/*/kit/*"):
-        if "private" in path.name or path.suffix == ".key" or "key" in path.stem:
-            secret = path.read_bytes()
-            assert secret not in content, f"{path.name} of a site lies at the coordinator"
+    secrets = list(encrypted.folder.glob("sites/*/kit/*.key"))
+    assert len(secrets) == 4 * 3
+    for path in secrets:
+        assert path.read_bytes() not in content, f"{path.name} of a site lies at the coordinator"
 
 
 def test_no_process_and_no_session_key_is_left_behind(encrypted: Run) -> None:

@@ -1,0 +1,45 @@
+"""Silence is counted from a site's last call, and not held against sites that start up."""
+
+from __future__ import annotations
+
+from fedmrg_secure.coordinator.presence import Presence
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_site_is_silent_after_the_timeout() -> None:
+    clock = Clock()
+    presence = Presence(10, clock=clock)
+    presence.heard("a")
+    clock.now += 10
+    assert presence.silent(["a"]) == []
+    clock.now += 0.1
+    assert presence.silent(["a"]) == ["a"]
+    presence.heard("a")
+    assert presence.silent(["a"]) == []
+
+
+def test_after_a_start_nobody_is_silent_within_the_grace() -> None:
+    clock = Clock()
+    presence = Presence(10, 60, clock=clock)
+    clock.now += 59
+    assert presence.silent(["a", "b"]) == []
+    clock.now += 2
+    assert presence.silent(["a", "b"]) == ["a", "b"]
+
+
+def test_the_first_call_after_a_start_begins_the_others_timeout() -> None:
+    clock = Clock()
+    presence = Presence(10, 60, clock=clock)
+    clock.now += 20
+    presence.heard("a")
+    clock.now += 9
+    assert presence.silent(["a", "b"]) == []
+    clock.now += 2
+    presence.heard("a")
+    assert presence.silent(["a", "b"]) == ["b"]
