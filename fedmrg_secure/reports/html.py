@@ -80,6 +80,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "bytes": wording.bytes_text,
+        "decade": wording.decade_text,
         "count": wording.count_text,
         "duration": wording.seconds_text,
         "metric": utility.metric_title,

@@ -15,6 +15,11 @@ def bytes_text(count: float) -> str:
     return f"{significant(size)} TB"
 
 
+def decade_text(count: int) -> str:
+    """A power of ten bytes: ``1_000_000`` gives ``1 MB``."""
+    return bytes_text(count).replace(".00 ", " ").replace(".0 ", " ")
+
+
 def count_text(count: int) -> str:
     """A whole number with thin groups: ``1234567`` gives ``1 234 567``."""
     return f"{count:,}".replace(",", "\u202f")

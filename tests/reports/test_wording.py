@@ -24,6 +24,11 @@ def test_bytes(count: float, text: str) -> None:
     assert wording.bytes_text(count) == text
 
 
+def test_powers_of_ten() -> None:
+    texts = [wording.decade_text(10**power) for power in range(2, 9)]
+    assert texts == ["100 B", "1 kB", "10 kB", "100 kB", "1 MB", "10 MB", "100 MB"]
+
+
 @given(st.integers(0, 10**15))
 def test_bytes_are_short(count: int) -> None:
     assert len(wording.bytes_text(count)) <= 8
