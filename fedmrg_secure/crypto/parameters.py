@@ -1,22 +1,7 @@
-"""Public parameters of a scheme: ring, modulus, scale, digits, noise budget, chunking.
+"""Public parameters of a scheme: ring, modulus, scale, digits, chunking.
 
-This module loads neither tenseal nor torch: the coordinator uses it.
-
-The budget of ``ckks-shared`` (docs/secure-aggregation.md has the derivation):
-
-* d integers of a site share one real coordinate as digits, ``u = sum(v_k * base^k)``, where
-  ``base = 2 * sites * max_abs_value + 1`` keeps the digits of a sum apart.
-* A block is N coordinates, two to a complex slot. They become coefficients
-  ``m = round(scale * embedding(u))`` with ``|m_j| <= scale * ||u||_2 / sqrt(N / 2)``.
-* A fresh symmetric encryption adds e with N independent coefficients of variance
-  ``NOISE_VARIANCE`` (SEAL's centred binomial, 21 coin pairs) and the rounding above at most 1/2.
-* Decoding the sum of n sites gives ``scale * sum(u) + noise`` in each real coordinate, noise of
-  variance ``(n * NOISE_VARIANCE + n^2 / 12) * N / 2``: encryption noise is independent, the
-  encoder's rounding is the same where sites send the same.
-* The scale puts half a grid step at `MARGIN_SIGMAS` standard deviations, so that rounding
-  ``decoded / scale`` gives the exact integer sum; a centred binomial is sub-Gaussian, so a
-  coordinate fails with probability below ``2 exp(-MARGIN_SIGMAS^2 / 2) < 4e-22``.
-* The sum fits while ``scale * n * ||u||_2 / sqrt(N / 2) + 22 * n < modulus / 2``.
+This module loads neither tenseal nor torch: the coordinator uses it. `crypto.budget` says what
+fits and what is safe.
 """
 
 from __future__ import annotations
@@ -29,6 +14,7 @@ from functools import cached_property
 from typing import Final
 
 from fedmrg_secure.core.canonical import JsonValue, hash_json
+from fedmrg_secure.crypto import budget
 from fedmrg_secure.crypto.errors import CapacityExceeded, UnsafeParameters
 from fedmrg_secure.crypto.primes import is_prime, ntt_prime
 from fedmrg_secure.crypto.residues import MAX_RESIDUE_BITS, MIN_RESIDUE_BITS
@@ -37,16 +23,7 @@ CKKS_SHARED: Final = "ckks-shared"
 INSECURE_PLAINTEXT: Final = "insecure-plaintext"
 SCHEMES: Final = (CKKS_SHARED, INSECURE_PLAINTEXT)
 
-MAX_MODULUS_BITS: Final = {1024: 27, 2048: 54, 4096: 109, 8192: 218, 16384: 438}
-"""Ring degree -> largest log2 q for 128-bit classical security with a ternary secret.
-
-Source: Albrecht et al., Homomorphic Encryption Security Standard (2018), table 1.
-"""
-
 RING_DEGREE: Final = 2048
-NOISE_VARIANCE: Final = Fraction(21, 2)
-MAX_NOISE: Final = 21
-MARGIN_SIGMAS: Final = 10
 MAX_DIGITS: Final = 3
 MAX_SITES: Final = 256
 """Keeps an aggregate frame, with an opener of every site, below gRPC's 4 MB."""
@@ -55,7 +32,6 @@ BLOCKS_PER_CHUNK: Final = 64
 SEED_BYTES: Final = 64
 _MIN_MODULUS_BITS: Final = 24
 _TAG: Final = "fedmrg/scheme-parameters/v1"
-_ROUNDING_VARIANCE: Final = Fraction(1, 12)
 
 
 @dataclass(frozen=True)
@@ -104,10 +80,10 @@ class SchemeParameters:
                 f"{self.residue_bits}"
             )
         if self.scheme == CKKS_SHARED:
-            check_security(self.ring_degree, self.modulus)
+            budget.check_security(self.ring_degree, self.modulus)
             if self.modulus % (2 * self.ring_degree) != 1 or not is_prime(self.modulus):
                 raise UnsafeParameters("the modulus is not a prime that is 1 modulo 2N")
-            if self.scale < required_scale(self.ring_degree, self.sites):
+            if self.scale < budget.required_scale(self.ring_degree, self.sites):
                 raise UnsafeParameters(
                     f"a scale of {self.scale} lets noise reach the grid at {self.sites} sites"
                 )
@@ -146,18 +122,18 @@ class SchemeParameters:
             whole_bytes = -(-(2 * sites * max_abs_value + 1).bit_length() // 8)
             modulus = 256**whole_bytes - 1
             return cls(scheme, RING_DEGREE, modulus, scale=1, digits=1, **bounds)
-        scale = required_scale(RING_DEGREE, sites)
-        limit = MAX_MODULUS_BITS[RING_DEGREE]
+        scale = budget.required_scale(RING_DEGREE, sites)
+        limit = budget.MAX_MODULUS_BITS[RING_DEGREE]
         fitting = []
         for digits in range(1, MAX_DIGITS + 1):
-            needed = _required_modulus(RING_DEGREE, scale, digits, **bounds)
+            needed = budget.required_modulus(RING_DEGREE, scale, digits, **bounds)
             bits = max(needed.bit_length(), _MIN_MODULUS_BITS)
             if bits <= limit and ntt_prime(RING_DEGREE, bits) < needed:
                 bits += 1
             if bits <= limit:
                 fitting.append((Fraction(bits, digits), digits, bits))
         if not fitting:
-            needed = _required_modulus(RING_DEGREE, scale, 1, **bounds)
+            needed = budget.required_modulus(RING_DEGREE, scale, 1, **bounds)
             raise CapacityExceeded(
                 f"{sites} sites with values up to {max_abs_value} need a modulus of "
                 f"{math.log2(needed):.1f} bits, 128-bit security allows {limit}",
@@ -172,7 +148,7 @@ class SchemeParameters:
         """The smallest modulus that carries the sum of `sites` vectors within the bounds."""
         if self.scheme == INSECURE_PLAINTEXT:
             return 2 * self.sites * self.max_abs_value + 1
-        return _required_modulus(
+        return budget.required_modulus(
             self.ring_degree,
             self.scale,
             self.digits,
@@ -184,7 +160,7 @@ class SchemeParameters:
     @property
     def digit_base(self) -> int:
         """What one digit is worth in the next: no digit of a sum reaches half of it."""
-        return _digit_base(self.sites, self.max_abs_value)
+        return budget.digit_base(self.sites, self.max_abs_value)
 
     @property
     def residue_bits(self) -> int:
@@ -217,11 +193,11 @@ class SchemeParameters:
 
         Rounding moves each of `block_values` by at most 1/2, the norm by at most half the root.
         """
-        return _max_block_norm(self.block_values, self.max_abs_value, self.max_norm)
+        return budget.max_block_norm(self.block_values, self.max_abs_value, self.max_norm)
 
     def noise_sigma(self, sites: int) -> float:
         """Standard deviation of the decoded noise of a sum of `sites`, residue units."""
-        return math.sqrt(_noise_variance(self.ring_degree, sites))
+        return math.sqrt(budget.noise_variance(self.ring_degree, sites))
 
     def chunk_count(self, values: int) -> int:
         """Chunks of a vector of `values` values."""
@@ -269,58 +245,9 @@ class SchemeParameters:
         return hash_json(_TAG, self.to_json()).hex()
 
 
-def check_security(ring_degree: int, modulus: int) -> None:
-    """Refuse a ring outside the HE standard's 128-bit table.
-
-    Raises:
-        UnsafeParameters: an unknown ring degree, or a modulus too large for it.
-    """
-    allowed = MAX_MODULUS_BITS.get(ring_degree)
-    if allowed is None:
-        raise UnsafeParameters(
-            f"ring degree {ring_degree} is not in the HE standard's table",
-            hint=f"choose one of {', '.join(map(str, MAX_MODULUS_BITS))}",
-        )
-    if modulus.bit_length() > allowed:
-        raise UnsafeParameters(
-            f"a modulus of {modulus.bit_length()} bits at ring degree {ring_degree} is below "
-            f"128-bit security, which allows {allowed} bits"
-        )
-
-
-def required_scale(ring_degree: int, sites: int) -> int:
-    """The smallest scale that keeps a sum's noise `MARGIN_SIGMAS` below half a grid step."""
-    return math.ceil(2 * MARGIN_SIGMAS * math.sqrt(_noise_variance(ring_degree, sites)))
-
-
 def _check_sites(sites: int) -> None:
     if not 1 <= sites <= MAX_SITES:
         raise CapacityExceeded(
             f"one federation has 1 to {MAX_SITES} sites, got {sites}",
             hint="merge institutions that share a network into one site",
         )
-
-
-def _required_modulus(
-    ring_degree: int, scale: int, digits: int, *, sites: int, max_abs_value: int, max_norm: int
-) -> int:
-    block_norm = _max_block_norm(ring_degree * digits, max_abs_value, max_norm)
-    # ||sum(v_k base^k)|| <= sum(||v_k|| base^k), each ||v_k|| at most the block's norm.
-    base = _digit_base(sites, max_abs_value)
-    worth: int = sum(base**k for k in range(digits))
-    # A single site counts as two: SEAL's encoder wants one bit more than the sum needs.
-    embedded = -(-max(sites, 2) * scale * worth * block_norm // math.isqrt(ring_degree // 2))
-    return 2 * (embedded + (MAX_NOISE + 1) * sites) + 1
-
-
-def _digit_base(sites: int, max_abs_value: int) -> int:
-    return 2 * sites * max_abs_value + 1
-
-
-def _max_block_norm(block_values: int, max_abs_value: int, max_norm: int) -> int:
-    root = math.isqrt(block_values - 1) + 1
-    return min(max_norm + root // 2 + 1, max_abs_value * root)
-
-
-def _noise_variance(ring_degree: int, sites: int) -> float:
-    return float((sites * NOISE_VARIANCE + sites**2 * _ROUNDING_VARIANCE) * ring_degree / 2)

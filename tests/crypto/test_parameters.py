@@ -12,9 +12,7 @@ from fedmrg_secure.crypto.errors import CapacityExceeded, UnsafeParameters
 from fedmrg_secure.crypto.parameters import (
     CKKS_SHARED,
     INSECURE_PLAINTEXT,
-    MAX_MODULUS_BITS,
     SchemeParameters,
-    check_security,
 )
 
 PARAMETERS = SchemeParameters.for_config(CKKS_SHARED, sites=4, max_abs_value=2**20, max_norm=2**20)
@@ -55,20 +53,6 @@ def test_the_noise_of_a_sum() -> None:
     # 21 coin pairs have variance 21/2; a real coordinate adds N/2 squared cosines in the mean.
     expected = math.sqrt((3 * 21 / 2 + 9 / 12) * 1024)
     assert PARAMETERS.noise_sigma(3) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("ring_degree", "bits"), MAX_MODULUS_BITS.items())
-def test_the_he_standards_table(ring_degree: int, bits: int) -> None:
-    table = {1024: 27, 2048: 54, 4096: 109, 8192: 218, 16384: 438}
-    assert table[ring_degree] == bits
-    check_security(ring_degree, (1 << bits) - 1)
-    with pytest.raises(UnsafeParameters, match="128-bit"):
-        check_security(ring_degree, 1 << bits)
-
-
-def test_an_unknown_ring_is_refused() -> None:
-    with pytest.raises(UnsafeParameters, match="ring degree"):
-        check_security(512, 3)
 
 
 @pytest.mark.parametrize(
