@@ -109,7 +109,7 @@ def _opacity(
     grain = np.float32(0.75) + np.float32(0.25) * waves(film, rng, count=8, frequency=18.0)
     haze = inside(ellipse(film, cx, cy, size * 1.2, size), 0.10) * lung.mask
     np.maximum(film.solid, np.float32(0.7) * haze, out=film.solid)
-    amount = 0.19 + 0.07 * finding.severity if finding.certain else 0.11
+    amount = 0.25 + 0.07 * finding.severity if finding.certain else 0.14
     film.density += np.float32(amount) * haze * np.clip(grain, 0.2, 1.6)
 
 
