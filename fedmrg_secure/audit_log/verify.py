@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
 from fedmrg_secure.audit_log.checkpoint import log_origin
 from fedmrg_secure.audit_log.cross_check import cross_check
-from fedmrg_secure.audit_log.files import ENTRIES_FILE
+from fedmrg_secure.audit_log.files import CHECKPOINTS_FILE, ENTRIES_FILE
 from fedmrg_secure.audit_log.recompute import LogInvalid, VerifiedLog, verify_log
 from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import COORDINATOR
@@ -74,14 +74,17 @@ def find_roster(run_folder: Path) -> Path:
     )
 
 
-def find_logs(run_folder: Path) -> dict[str, Path]:
-    """The log folders of a run by party: ``log/PARTY``, else ``sites/PARTY/log`` and so on."""
-    folders = {
-        COORDINATOR: run_folder / COORDINATOR / "log",
-        **{path.parent.name: path for path in sorted(run_folder.glob("sites/*/log"))},
-        **{path.name: path for path in sorted(run_folder.glob("log/*"))},
-    }
-    return {party: folder for party, folder in folders.items() if (folder / ENTRIES_FILE).is_file()}
+def find_logs(run_folder: Path) -> dict[str, list[Path]]:
+    """The log folders of a run by party: where the party writes, and the copy in ``log/``."""
+    homes = {path.name: path / "log" for path in sorted(run_folder.glob("sites/*"))}
+    homes[COORDINATOR] = run_folder / COORDINATOR / "log"
+    copies = {path.name: path for path in sorted(run_folder.glob("log/*")) if path.is_dir()}
+    found: dict[str, list[Path]] = {}
+    for folders in (copies, homes):
+        for party, folder in folders.items():
+            if any((folder / name).exists() for name in (ENTRIES_FILE, CHECKPOINTS_FILE)):
+                found.setdefault(party, []).append(folder)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def judge_run(run_folder: Path, keys: LogKeys) -> list[Verdict]:
     """
     folders = find_logs(run_folder)
     parties = sorted({COORDINATOR, *folders}, key=lambda name: (name != COORDINATOR, name))
-    verdicts = [_judge(party, folders.get(party), keys) for party in parties]
+    verdicts = [_judge(party, folders.get(party, []), keys) for party in parties]
     logs = {verdict.party: verdict.log for verdict in verdicts if verdict.log is not None}
     if len(logs) < len(verdicts):
         return verdicts
@@ -145,15 +148,29 @@ def verify_run(run_folder: Path, keys: LogKeys | None = None) -> list[VerifiedLo
     return [verdict.log for verdict in verdicts if verdict.log is not None]
 
 
-def _judge(party: str, folder: Path | None, keys: LogKeys) -> Verdict:
+def _judge(party: str, folders: Sequence[Path], keys: LogKeys) -> Verdict:
+    """Check each copy of a party's log; the longest one stands for the party."""
     key = keys.public_keys.get(party)
-    try:
-        if folder is None:
-            raise LogInvalid(party, None, "there is no log")
-        if key is None:
-            raise LogInvalid(party, None, "the roster knows no such party")
-        return Verdict(
-            party, verify_log(folder, party, log_origin(keys.federation, party), key), None
-        )
-    except LogInvalid as problem:
-        return Verdict(party, None, problem)
+    longest: VerifiedLog | None = None
+    for folder in folders:
+        try:
+            if key is None:
+                raise LogInvalid(party, None, "the roster knows no such party")
+            log = verify_log(folder, party, log_origin(keys.federation, party), key)
+            longest = _longer_of(longest, log)
+        except LogInvalid as problem:
+            problem.location = str(folder)
+            return Verdict(party, None, problem)
+    if longest is None:
+        return Verdict(party, None, LogInvalid(party, None, "there is no log"))
+    return Verdict(party, longest, None)
+
+
+def _longer_of(first: VerifiedLog | None, second: VerifiedLog) -> VerifiedLog:
+    if first is None:
+        return second
+    short, long = sorted((first, second), key=lambda log: log.size)
+    for size in range(short.size + 1):
+        if short.roots[size] != long.roots[size]:
+            raise LogInvalid(short.party, size - 1, "it differs between two copies: a fork")
+    return long

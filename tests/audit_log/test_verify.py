@@ -315,6 +315,51 @@ def test_logs_are_also_found_where_the_parties_write_them(tmp_path: Path) -> Non
     assert [log.party for log in verify_run(moved)] == list(PARTIES)
 
 
+def with_homes(run: Path) -> Path:
+    """The run with the logs where the parties write them, too."""
+    for party in PARTIES:
+        home = run / "coordinator" if party == "coordinator" else run / "sites" / party
+        shutil.copytree(run / "log" / party, home / "log")
+    return run
+
+
+@pytest.mark.parametrize("party", PARTIES)
+@pytest.mark.parametrize("place", ["log/{}", "{}/log", "sites/{}/log"])
+def test_every_copy_of_a_log_is_checked(tmp_path: Path, party: str, place: str) -> None:
+    verify_run(with_homes(write_run(tmp_path, honest_events())))
+    entries = tmp_path / place.format(party) / "entries.jsonl"
+    if not entries.exists():
+        return
+    entries.write_bytes(entries.read_bytes().replace(b'"round":2', b'"round":5', 1))
+    with pytest.raises(LogInvalid) as caught:
+        verify_run(tmp_path)
+    assert caught.value.party == party
+    assert caught.value.location == str(entries.parent)
+
+
+def test_a_copy_may_be_older_but_not_different(tmp_path: Path) -> None:
+    run = with_homes(write_run(tmp_path, honest_events()))
+    shutil.rmtree(run / "log" / "spain")
+    write_log(run / "log" / "spain", "spain", KEYS["spain"], honest_events()["spain"][:4])
+    assert verify_run(run)[2].size == len(honest_events()["spain"])
+    shutil.rmtree(run / "log" / "spain")
+    other = honest_events()["spain"][:4]
+    other[2]["epoch"] = 2
+    write_log(run / "log" / "spain", "spain", KEYS["spain"], other)
+    with pytest.raises(LogInvalid, match="fork") as caught:
+        verify_run(run)
+    assert (caught.value.party, caught.value.entry) == ("spain", 2)
+
+
+@pytest.mark.parametrize("name", ["entries.jsonl", "checkpoints.jsonl"])
+def test_a_log_whose_file_is_gone_is_named(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path, honest_events())
+    (tmp_path / "log" / "italy" / name).unlink()
+    with pytest.raises(LogInvalid) as caught:
+        verify_run(tmp_path)
+    assert (caught.value.party, caught.value.entry) == ("italy", 0)
+
+
 @pytest.mark.parametrize(
     "break_it",
     [
