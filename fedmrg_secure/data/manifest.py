@@ -19,7 +19,9 @@ from fedmrg_secure.data.errors import (
     CentreTooSmall,
     DataError,
     DuplicateRecord,
+    ImageMissing,
     ImageOfTwoPatients,
+    ManifestUnreadable,
     MissingColumn,
     MissingValue,
     PatientInTwoCentres,
@@ -126,7 +128,20 @@ def load_manifest_centre(config: ManifestData, name: str) -> CentreData:
 
 def _first_pass(config: ManifestData) -> _Manifest:
     root = config.root.resolve()
-    path = inside_root(root, config.manifest, location="data.manifest")
+    if not root.is_dir():
+        raise ManifestUnreadable(
+            f"there is no data folder {config.root}",
+            hint="say where the data lies: --set data.root=FOLDER",
+            location="data.root",
+        )
+    try:
+        path = inside_root(root, config.manifest, location="data.manifest")
+    except ImageMissing as error:
+        raise ManifestUnreadable(
+            f"there is no manifest {config.manifest!r} in {config.root}",
+            hint="check data.root and data.manifest",
+            location="data.manifest",
+        ) from error
     manifest = _Manifest(path)
     rows, bad = read_rows(path)
     manifest.problems += [(line, "", error) for line, error in bad]
