@@ -15,6 +15,7 @@ from fedmrg_secure.core.types import CHEXPERT_CLASSES, Status
 from fedmrg_secure.data.errors import (
     CentreTooSmall,
     ImageMissing,
+    ManifestUnreadable,
     MissingColumn,
     OutsideRoot,
     UnknownCentre,
@@ -256,8 +257,10 @@ def test_the_manifest_itself_must_lie_below_the_root(folder: Path) -> None:
     config = task(folder, rows())
     with pytest.raises(OutsideRoot):
         describe_task(config.model_copy(update={"manifest": "../pairs.jsonl"}))
-    with pytest.raises(ImageMissing):
+    with pytest.raises(ManifestUnreadable, match="no manifest 'absent"):
         describe_task(config.model_copy(update={"manifest": "absent.jsonl"}))
+    with pytest.raises(ManifestUnreadable, match="no data folder"):
+        describe_task(config.model_copy(update={"root": folder / "absent"}))
 
 
 def test_a_link_inside_the_root_is_followed(tmp_path: Path) -> None:
