@@ -7,7 +7,6 @@ place.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -206,10 +205,8 @@ class _Work:
         return roles
 
     def _write_summary(self, result: Evaluation) -> None:
-        path = self._folder.summary
-        summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         part = {"untrained": result.untrained, "final": result.final, "mean": result.mean}
-        write_json(path, {**summary, **part})
+        write_json(self._folder.summary, {**self._folder.read_summary(), **part})
 
     def _pause(self) -> None:
         if self._stopped():

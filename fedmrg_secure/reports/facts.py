@@ -14,14 +14,13 @@ _SCHEME_TITLES: Final = {
     "insecure-plaintext": "none (insecure-plaintext)",
 }
 
-_PARAMETER_TITLES: Final = {
+_CKKS_TITLES: Final = {
     "ring_degree": "Ring degree N",
-    "modulus": "Modulus q",
-    "residue_bits": "Bits per residue on the wire",
-    "block_values": "Values per ciphertext",
-    "security_bits": "Security level, bits",
-    "security": "Security level",
-    "digest": "Parameter digest",
+    "modulus": "Modulus q, prime",
+    "digits": "Values that share a coordinate",
+    "scale": "Residue units a grid step",
+    "residue_bits": "Bits of a residue on the wire",
+    "parameters_digest": "Digest of these parameters",
 }
 
 
@@ -65,16 +64,24 @@ def security(run: Run) -> tuple[Fact, ...]:
     update, scheme = config.update, config.secure_aggregation.scheme
     grid = update.clip_norm / 2**update.precision_bits
     facts = [Fact("Encryption of updates", _SCHEME_TITLES[scheme])]
-    facts += [
-        Fact(title, run.summary.scheme[key], mono=True)
-        for key, title in _PARAMETER_TITLES.items()
-        if key in run.summary.scheme
-    ]
+    if scheme == "ckks-shared":
+        facts.append(
+            Fact(
+                "Security level",
+                "128 bits by the Homomorphic Encryption Security Standard (2018); parameters "
+                "outside its table are refused",
+            )
+        )
+        facts += [
+            Fact(title, run.summary.scheme[key], mono=True)
+            for key, title in _CKKS_TITLES.items()
+            if key in run.summary.scheme
+        ]
     facts.append(
         Fact(
             "Precision",
-            f"every value is rounded to a multiple of {grid:.3g} "
-            f"(clip bound / 2^{update.precision_bits})",
+            f"every value is rounded to a multiple of {grid:.3g}, the clip bound / "
+            f"2^{update.precision_bits}",
         )
     )
     facts.append(Fact("Exactness", _exactness(scheme)))

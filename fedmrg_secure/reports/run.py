@@ -79,7 +79,7 @@ class LogHead:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """``summary.json``: the evaluation's and the runner's part; either may be missing."""
+    """The runner's part of ``summary.json``; `peak_memory_mb` in MiB."""
 
     rounds: int
     sites: tuple[str, ...]

@@ -83,7 +83,7 @@ def read_run(root: Path) -> Run:
         root=root,
         manifest=manifest,
         config=config,
-        session=attempt(lambda: _load(root / "session.json").flat(), {}),
+        session=attempt(lambda: _load(root / "coordinator" / "session.json").flat(), {}),
         rounds=rounds,
         evaluations=evaluations,
         summary=attempt(lambda: _summary(_load(root / "summary.json")), empty),

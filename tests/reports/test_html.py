@@ -112,7 +112,7 @@ def test_a_failed_run_is_not_praised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["metrics.jsonl", "summary.json", "session.json", "samples/samples.json"]
+    "missing", ["metrics.jsonl", "summary.json", "coordinator/session.json", "samples/samples.json"]
 )
 def test_missing_parts_give_a_page(tmp_path: Path, missing: str) -> None:
     root = write_run(tmp_path)
