@@ -43,5 +43,17 @@ docs: $(READY)  ## write the generated pages of docs/
 base-model: $(READY)  ## remake the shipped decoder base from public phantom reports (minutes)
 	$(BIN)/python -m fedmrg_secure.training.pretrain_base
 
+# grpcio-tools 1.81.1 emits code that protobuf 6 and 7 both accept; it lives in its own environment.
+PROTO_VENV := build/proto-venv
+PROTO_OUT  := build/proto
+
+proto:  ## generate fedmrg_secure/protocol/v1 from protocols/
+	test -x $(PROTO_VENV)/bin/python || $(PYTHON) -m venv $(PROTO_VENV)
+	$(PROTO_VENV)/bin/python -m pip install --quiet --disable-pip-version-check grpcio-tools==1.81.1
+	mkdir -p $(PROTO_OUT)
+	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iprotocols \
+	  --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) protocols/fedmrg/v1/*.proto
+	cp $(PROTO_OUT)/fedmrg/v1/*_pb2.py $(PROTO_OUT)/fedmrg/v1/*_pb2.pyi fedmrg_secure/protocol/v1/
+
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

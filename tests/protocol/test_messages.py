@@ -1,0 +1,102 @@
+import itertools
+
+import pytest
+
+from fedmrg_secure.core.merkle import merkle_root
+from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol.errors import InvalidMessage
+from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
+
+HASH = bytes(32)
+LEAVES = (b"\1" * 32, b"\2" * 32)
+ALPHA, BETA = m.CohortMember("alpha", HASH, 1), m.CohortMember("beta", HASH, 1)
+
+
+@pytest.mark.parametrize("weight", [0, -1, (1 << 32) + 1])
+def test_weights_have_a_range(weight: int) -> None:
+    with pytest.raises(InvalidMessage, match="weight"):
+        m.AcceptSession(weight)
+
+
+@pytest.mark.parametrize("wrong", [b"", bytes(31), bytes(33)])
+def test_hashes_have_32_bytes(wrong: bytes) -> None:
+    for made in (
+        lambda: m.Announce(wrong, HASH),
+        lambda: m.Announce(HASH, wrong),
+        lambda: m.Acknowledge(wrong, HASH),
+        lambda: m.Acknowledge(HASH, wrong),
+        lambda: m.CohortMember("a", wrong, 1),
+        lambda: m.IncludedSite("a", 1, wrong),
+    ):
+        with pytest.raises(InvalidMessage, match="bytes"):
+            made()
+
+
+@pytest.mark.parametrize("name", ["", "Alpha", "a b", "../etc", "a" * 64, "-a"])
+def test_names_are_party_names(name: str) -> None:
+    with pytest.raises(InvalidMessage, match="party name"):
+        m.SiteStatus(name, m.Presence.LIVE)
+    with pytest.raises(InvalidMessage, match="party name"):
+        m.PublishKey(1, name, b"x")
+
+
+@pytest.mark.parametrize("cohort", [(), (BETA, ALPHA), (ALPHA, ALPHA)])
+def test_a_cohort_is_sorted_unique_and_not_empty(cohort: tuple[m.CohortMember, ...]) -> None:
+    with pytest.raises(InvalidMessage, match="cohort"):
+        m.RoundPlan(1, HASH, cohort, 0, "", HASH)
+
+
+@pytest.mark.parametrize(("epoch", "maker"), [(0, "alpha"), (1, ""), (1, "gamma")])
+def test_a_key_epoch_has_a_maker_in_the_cohort(epoch: int, maker: str) -> None:
+    with pytest.raises(InvalidMessage, match="key_maker"):
+        m.RoundPlan(1, HASH, (ALPHA, BETA), epoch, maker, HASH)
+
+
+@pytest.mark.parametrize(
+    ("hashes", "root", "total", "said"),
+    [
+        (LEAVES, HASH, 10, "root"),
+        (LEAVES[::-1], merkle_root(LEAVES), 10, "root"),
+        (LEAVES[:1], merkle_root(LEAVES), 10, "root"),
+        ((), merkle_root(()), 10, "number of chunks"),
+        (LEAVES, merkle_root(LEAVES), 0, "total_bytes"),
+        (LEAVES, merkle_root(LEAVES), 1 << 49, "total_bytes"),
+        ((b"short",), HASH, 10, "chunk_hashes"),
+    ],
+)
+def test_chunk_lists_add_up(hashes: tuple[bytes, ...], root: bytes, total: int, said: str) -> None:
+    with pytest.raises(InvalidMessage, match=said):
+        m.UploadManifest(HASH, hashes, root, total)
+    with pytest.raises(InvalidMessage, match=said):
+        m.AggregateInfo(1, HASH, (m.IncludedSite("a", 1, HASH),), hashes, root, total, 0, "")
+
+
+def test_too_many_chunks() -> None:
+    hashes = tuple(itertools.repeat(HASH, 65_537))
+    with pytest.raises(InvalidMessage, match="number of chunks"):
+        m.UploadManifest(HASH, hashes, HASH, 1)
+
+
+@pytest.mark.parametrize("closed", [(2, 1), (1, 1), (4,), (0,)])
+def test_closed_rounds_ascend_up_to_the_present(closed: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidMessage, match="closed_rounds"):
+        m.SessionStatus(
+            SessionPhase.RUNNING,
+            "",
+            3,
+            RoundPhase.UPLOADING,
+            HASH,
+            closed,
+            None,
+            False,
+            False,
+            False,
+            False,
+            (),
+        )
+
+
+def test_total_weight_is_of_the_included() -> None:
+    included = (m.IncludedSite("a", 3, HASH), m.IncludedSite("b", 4, HASH))
+    info = m.AggregateInfo(1, HASH, included, LEAVES, merkle_root(LEAVES), 5, 0, "")
+    assert (info.total_weight, info.sites) == (7, ("a", "b"))
