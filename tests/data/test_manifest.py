@@ -24,13 +24,13 @@ from fedmrg_secure.data.paths import inside_root
 from fedmrg_secure.data.task import describe_task, load_centre
 
 REAL_PAIRS = Path(__file__).parents[3] / "shared" / "data" / "covid_cxr"
-CENTRES = ("North Town", "South Town", "Rest Home", "Élan")
+CENTRES = ("North Town", "South Town", "Rest Home")
 
 
 def rows() -> list[dict[str, Any]]:
     """Sixteen studies of ten patients in each of three centres."""
     found = []
-    for c, centre in enumerate(CENTRES[:3]):
+    for c, centre in enumerate(CENTRES):
         for index in range(16):
             found.append(
                 {

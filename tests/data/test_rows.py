@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import csv
+import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedmrg_secure.data.errors import ManifestUnreadable
 from fedmrg_secure.data.rows import Row, read_rows
@@ -66,3 +71,21 @@ def test_an_unreadable_file_is_one_clear_error(
 def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ManifestUnreadable, match="cannot be read"):
         read_rows(tmp_path / "absent.jsonl")
+
+
+CELL = st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc")), max_size=20)
+
+
+@given(st.lists(st.tuples(CELL.filter(str.strip), CELL), max_size=12))
+def test_what_is_written_as_csv_or_jsonl_is_read_back(cells: list[tuple[str, str]]) -> None:
+    expected = [{"id": first, "report": second} for first, second in cells]
+    with tempfile.TemporaryDirectory() as name:
+        as_csv, as_jsonl = Path(name, "a.csv"), Path(name, "a.jsonl")
+        with as_csv.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([("id", "report"), *cells])
+        lines = [json.dumps(row, ensure_ascii=False) for row in expected]
+        as_jsonl.write_text("\n".join(lines), encoding="utf-8")
+        for path in (as_csv, as_jsonl):
+            rows, bad = read_rows(path)
+            assert [row.values for row in rows] == expected
+            assert bad == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import re
 
 import numpy as np
@@ -120,6 +121,12 @@ def test_the_public_corpus_is_its_own() -> None:
     words = " ".join(corpus)
     for word in ("oedema", "edema", "FINDINGS:", "zone", "in situ", "Conclusion", "Possible"):
         assert word in words
+
+
+def test_the_public_corpus_is_the_one_that_the_shipped_base_was_trained_on() -> None:
+    """A change here is a change of the language: remake the base (`make base-model`) with it."""
+    digest = hashlib.sha256("\n".join(public_corpus(0, 200)).encode()).hexdigest()
+    assert digest == "152ee9fd9fc01d026b0aade02006fc98602b70e9a969673cf0c6cd3a7b2de2f4"
 
 
 def test_hardly_a_private_report_is_in_the_public_corpus_word_for_word(
