@@ -50,7 +50,7 @@ class VerifiedLog:
         events: in order, with ``seq`` and ``time``.
         roots: the root (32 bytes) of the first k entries at index k; one more than events.
         live: its party is writing it now; then its newest entries may still lack a checkpoint.
-        unsigned: how many entries lack one; 0 unless live.
+        unsigned: how many entries lack one; 0 unless live or killed.
     """
 
     party: str
@@ -75,7 +75,9 @@ class VerifiedLog:
         return self.size - self.unsigned
 
 
-def verify_log(folder: Path, party: str, origin: str, public_key: bytes) -> VerifiedLog:
+def verify_log(
+    folder: Path, party: str, origin: str, public_key: bytes, *, killed: bool = False
+) -> VerifiedLog:
     """Recompute a log and compare it with its signed checkpoints.
 
     Args:
@@ -83,6 +85,8 @@ def verify_log(folder: Path, party: str, origin: str, public_key: bytes) -> Veri
         party: whose log, for the message.
         origin: from `checkpoint.log_origin`.
         public_key: the party's Ed25519 key, 32 bytes, from the roster.
+        killed: its process is known to have been killed and not started again; then a last line
+            that is cut off, and one last entry without a checkpoint, are what a kill leaves.
 
     Raises:
         LogInvalid: naming the first entry that is malformed, changed, missing, in the wrong
@@ -101,6 +105,7 @@ def verify_log(folder: Path, party: str, origin: str, public_key: bytes) -> Veri
         raise LogInvalid(party, None, "there is no log")
     tree = MerkleRange()
     events, roots = [], [tree.root()]
+    signed = len(lines) if live else min(len(lines), len(notes) + killed)
     for seq in range(max(len(lines), len(notes))):
         if seq >= len(lines):
             cut = "cut off" if torn_line else "missing"
@@ -113,9 +118,9 @@ def verify_log(folder: Path, party: str, origin: str, public_key: bytes) -> Veri
         roots.append(tree.root())
         if seq < len(notes):
             _check_note(notes[seq], Checkpoint(origin, seq + 1, roots[-1]), party, public_key)
-        elif not live:
+        elif seq >= signed:
             raise LogInvalid(party, seq, "no signed checkpoint covers it")
-    if (torn_line or torn_note) and not live:
+    if (torn_line or torn_note) and not (live or killed):
         raise LogInvalid(party, len(lines), "a line is cut off")
     _check_newest(folder, party, origin, public_key, roots)
     return VerifiedLog(party, events, roots, live, max(0, len(lines) - len(notes)))

@@ -114,7 +114,13 @@ def judge_run(run_folder: Path, keys: LogKeys) -> list[Verdict]:
     """
     folders = find_logs(run_folder)
     parties = sorted({COORDINATOR, *folders}, key=lambda name: (name != COORDINATOR, name))
-    verdicts = [_judge(party, folders.get(party, []), keys) for party in parties]
+    verdicts: list[Verdict] = []
+    lost: set[str] = set()
+    for party in parties:
+        verdict = _judge(party, folders.get(party, []), keys, killed=party in lost)
+        verdicts.append(verdict)
+        if party == COORDINATOR and verdict.log is not None:
+            lost = {event["site"] for event in verdict.log.events if event["type"] == "site.lost"}
     logs = {verdict.party: verdict.log for verdict in verdicts if verdict.log is not None}
     if len(logs) < len(verdicts):
         return verdicts
@@ -148,7 +154,7 @@ def verify_run(run_folder: Path, keys: LogKeys | None = None) -> list[VerifiedLo
     return [verdict.log for verdict in verdicts if verdict.log is not None]
 
 
-def _judge(party: str, folders: Sequence[Path], keys: LogKeys) -> Verdict:
+def _judge(party: str, folders: Sequence[Path], keys: LogKeys, *, killed: bool) -> Verdict:
     """Check each copy of a party's log; the longest one stands for the party."""
     key = keys.public_keys.get(party)
     longest: VerifiedLog | None = None
@@ -156,7 +162,8 @@ def _judge(party: str, folders: Sequence[Path], keys: LogKeys) -> Verdict:
         try:
             if key is None:
                 raise LogInvalid(party, None, "the roster knows no such party")
-            log = verify_log(folder, party, log_origin(keys.federation, party), key)
+            origin = log_origin(keys.federation, party)
+            log = verify_log(folder, party, origin, key, killed=killed)
             longest = _longer_of(longest, log)
         except LogInvalid as problem:
             problem.location = str(folder)

@@ -232,6 +232,27 @@ def test_a_site_that_was_killed_may_lack_what_it_had_no_time_to_log(tmp_path: Pa
     verify_run(write_run(tmp_path / "lost", events))
 
 
+def test_only_a_site_known_to_be_lost_may_end_in_a_torn_line(tmp_path: Path) -> None:
+    events = honest_events()
+    events["spain"] = events["spain"][:6]
+    for known, folder in ((False, tmp_path / "a"), (True, tmp_path / "b")):
+        if known:
+            events["coordinator"].insert(-1, {"type": "site.lost", "site": "spain"})
+        log = write_run(folder, events) / "log" / "spain"
+        (log / "checkpoint").unlink()
+        notes = (log / "checkpoints.jsonl").read_bytes().splitlines(keepends=True)
+        (log / "checkpoints.jsonl").write_bytes(b"".join(notes[:5]) + notes[5][:40])
+        with (log / "entries.jsonl").open("ab") as stream:
+            stream.write(b'{"round":2,"se')
+        if known:
+            spain = verify_run(folder)[2]
+            assert (spain.size, spain.unsigned) == (6, 1)
+            (log / "checkpoints.jsonl").write_bytes(b"".join(notes[:4]))
+        with pytest.raises(LogInvalid) as caught:
+            verify_run(folder)
+        assert (caught.value.party, caught.value.entry) == ("spain", 5)
+
+
 def test_a_failed_session_owes_nothing(tmp_path: Path) -> None:
     events = honest_events()
     events["coordinator"][-1] = {"type": "session.failed", "reason": "too-few-sites", **SESSION}

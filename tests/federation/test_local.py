@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from safetensors.numpy import load_file
 
 from fedmrg_secure.audit_log.verify import verify_run
@@ -108,6 +112,25 @@ def test_all_logs_verify_and_agree(encrypted: Run) -> None:
     logs = {log.party: log for log in verify_run(encrypted.folder)}
     assert len(logs) == 5
     assert all(log.size > 5 for log in logs.values())
+
+
+def test_no_private_key_is_anywhere_but_in_its_kit(encrypted: Run) -> None:
+    secrets = {}
+    for path in encrypted.folder.rglob("kit/*.key"):
+        key: Any = load_pem_private_key(path.read_bytes(), password=None)
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            secrets[path] = key.private_numbers().private_value.to_bytes(32, "big")
+        else:
+            secrets[path] = key.private_bytes_raw()
+    assert len(secrets) == 14  # coordinator: TLS, signing; four sites: sealing too
+    for path in encrypted.folder.rglob("*"):
+        if not path.is_file() or path in secrets:
+            continue
+        content = path.read_bytes()
+        assert b"PRIVATE KEY" not in content, path
+        for secret in secrets.values():
+            for form in (secret, secret.hex().encode(), base64.b64encode(secret)[:42]):
+                assert form not in content, path
 
 
 def test_plaintext_ends_with_the_same_bits_and_metrics(encrypted: Run, tmp_path: Path) -> None:
