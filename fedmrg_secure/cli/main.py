@@ -30,6 +30,7 @@ from fedmrg_secure.cli import (
     provision,
     report,
     run,
+    session,
     validate,
 )
 from fedmrg_secure.cli.output import error_json, print_json
@@ -39,6 +40,7 @@ from fedmrg_secure.core.errors import FedmrgError, InputError
 COMMAND_MODULES: tuple[ModuleType, ...] = (
     run,
     validate,
+    session,
     coordinator,
     client,
     generate,

@@ -19,6 +19,7 @@ CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "FMRG-4103": ("secure_aggregation", "max_error"),
     "FMRG-6001": ("federation", "sites"),
     "FMRG-6002": ("federation", "min_sites"),
+    "FMRG-6004": ("federation", "sites"),
 }
 """Code of an error -> the key that most likely has to change."""
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
 
-from fedmrg_secure import __version__
-from fedmrg_secure.client.state import hash_state
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import party_name
 from fedmrg_secure.crypto.capacity import check_capacity
 from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader
-from fedmrg_secure.crypto.parameters import CKKS_SHARED, SchemeParameters
+from fedmrg_secure.crypto.parameters import SchemeParameters
 from fedmrg_secure.data.records import Task
 from fedmrg_secure.data.task import describe_task, load_centre
 from fedmrg_secure.federation.run_folder import RunFolder
+from fedmrg_secure.federation.session import make_manifest
 from fedmrg_secure.model.report_generator import (
     ParameterCounts,
     ReportGenerator,
@@ -123,33 +121,9 @@ class RunPlan:
 
     def write_session(self, folder: RunFolder) -> SessionManifest:
         """Pin the session: write ``coordinator/session.json`` for the provisioned folder."""
-        config = self.config
         roster = load_kit(folder.coordinator / "kit").roster
-        manifest = SessionManifest(
-            federation=federation_name(config),
-            name=config.name,
-            nonce=secrets.token_hex(32),
-            rounds=config.training.rounds,
-            scheme=self.parameters.scheme,
-            scheme_parameters=self.parameters.to_json(),
-            scheme_digest=self.parameters.digest,
-            shared_key=self.parameters.scheme == CKKS_SHARED,
-            rotate_after=config.secure_aggregation.rotate_after,
-            layout_digest=self.layout.digest,
-            value_count=self.layout.size,
-            base_hash=self.generator.base_hash,
-            tokenizer_hash=self.generator.tokenizer_hash,
-            initial_state_hash=hash_state(self.layout, self.generator.shared_state()),
-            software=__version__,
-            clip_norm=decimal(config.update.clip_norm),
-            precision_bits=config.update.precision_bits,
-            weighting=config.update.weighting,
-            weights=self.weights,
-            roster_hash=roster.hash,
-            min_sites=config.federation.min_sites,
-            site_timeout_ms=round(config.federation.site_timeout_s * 1000),
-            join_deadline_ms=round(config.federation.join_deadline_s * 1000),
-            round_deadline_ms=round(config.federation.round_deadline_s * 1000),
+        manifest = make_manifest(
+            self.config, roster, self.generator, self.layout, self.parameters, self.weights
         )
         manifest.write(folder.coordinator / "session.json")
         return manifest
@@ -200,14 +174,6 @@ def make_plan(config: RunConfig) -> RunPlan:
 def federation_name(config: RunConfig) -> str:
     """The throw-away federation's name: the run's, in the form of a party name."""
     return party_name(config.name)
-
-
-def decimal(value: float) -> str:
-    """A positive number as plain decimal digits that read back as the same float."""
-    text = f"{value:.17f}".rstrip("0").rstrip(".")
-    if float(text) != value:
-        raise ValueError(f"{value!r} has no plain decimal form of 17 places")
-    return text
 
 
 def _weights(config: RunConfig, records: Mapping[str, int]) -> dict[str, int]:

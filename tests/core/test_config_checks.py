@@ -31,9 +31,11 @@ def test_a_sound_configuration_has_no_findings() -> None:
             {"secure_aggregation": {"scheme": "insecure-plaintext"}},
             ("secure_aggregation", "scheme"),
         ),
-        ({"federation": {"min_sites": 3}}, ("federation", "min_sites")),
+        (
+            {"federation": {"sites": ["Spain", "Italy"], "min_sites": 3}},
+            ("federation", "min_sites"),
+        ),
         ({"federation": {"min_sites": 1}}, ("federation", "min_sites")),
-        ({"federation": {"sites": ["Spain", "France"]}}, ("federation", "sites", 1)),
         ({"federation": {"sites": ["Spain", "spain"]}}, ("federation", "sites", 1)),
         ({"federation": {"sites": ["spain"]}}, ("federation", "min_sites")),
         (
@@ -50,7 +52,10 @@ def test_a_sound_configuration_has_no_findings() -> None:
             ("data", "participating", 2),
         ),
         ({"data": MANIFEST | {"participating": ["A b", "a-B"]}}, ("data", "participating", 1)),
-        ({"model": {"min_report_tokens": 96}}, ("model", "min_report_tokens")),
+        (
+            {"model": {"min_report_tokens": 9, "max_report_tokens": 9}},
+            ("model", "min_report_tokens"),
+        ),
         ({"model": {"classes": ["Edema", "Edma"]}}, ("model", "classes", 1)),
         ({"model": {"classes": ["Edema", "Edema"]}}, ("model", "classes", 1)),
     ],
@@ -59,6 +64,12 @@ def test_each_finding_points_to_the_key_to_change(
     sections: dict[str, Any], path: tuple[str | int, ...]
 ) -> None:
     assert findings(**sections) == [path]
+
+
+def test_a_site_of_a_real_federation_has_the_data_of_one_centre() -> None:
+    one = MANIFEST | {"participating": ["Spain"]}
+    assert findings(data=one) == []
+    assert findings(data=one, federation={"sites": ["spain", "italy"]}) == []
 
 
 def test_plaintext_needs_its_own_acknowledgement_and_may_run_with_one_site() -> None:

@@ -125,7 +125,7 @@ def test_checks_between_sections_are_shown_together_with_simple_mistakes(config_
         "nmae: ward\n"
         "data:\n  source: manifest\n  root: x\n  participating: [A, B]\n  splits: {train: 0.9}\n"
         "secure_aggregation: {scheme: insecure-plaintext}\n"
-        "federation: {min_sites: 3}\n"
+        "federation: {min_sites: 3, sites: [A, B]}\n"
     )
     assert [(place, code) for place, code, _ in mistakes(config_file)] == [
         ("ward.yaml:2:1", "FMRG-1004"),
