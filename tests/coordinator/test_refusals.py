@@ -1,6 +1,7 @@
 """What a coordinator must refuse, each with its code, over real mutual TLS."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import delete
 
+from fedmrg_secure.coordinator.service import CoordinatorService
 from fedmrg_secure.coordinator.tables import UPLOAD
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.signing import SigningKey
@@ -38,10 +41,11 @@ from fedmrg_secure.protocol.errors import (
 )
 from fedmrg_secure.protocol.hashes import plan_hash
 from fedmrg_secure.protocol.phases import RoundPhase
+from fedmrg_secure.protocol.server import Server
 from fedmrg_secure.protocol.status import error_of
 from fedmrg_secure.protocol.v1 import transport_pb2
 from fedmrg_secure.provisioning.local import provision_throwaway
-from fedmrg_secure.provisioning.site_kit import load_kit
+from fedmrg_secure.provisioning.site_kit import Kit, load_kit
 from tests.coordinator.drills import SITES, DrillSite, Federation, make_federation
 
 
@@ -424,3 +428,56 @@ def test_no_coordinator_there(tmp_path: Path) -> None:
         pytest.raises(CoordinatorUnreachable, match=r"no answer from the coordinator for 0\.3 s"),
     ):
         client.get_status()
+
+
+def test_the_health_service_answers_over_mutual_tls(federation: Federation) -> None:
+    identity = federation.kits["alpha"].identity
+    tls = TlsIdentity(identity.tls_chain_pem, identity.tls_key_pem.reveal(), identity.authority_pem)
+    target = f"127.0.0.1:{federation.port}"
+    with open_channel(target, identity.coordinator_name, tls) as channel:
+        reply = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(service="fedmrg.v1.Federation"), timeout=5
+        )
+    assert reply.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_stream_that_stands_still_is_ended(tmp_path: Path) -> None:
+    federation = make_federation(tmp_path)
+    kit = load_kit(federation.coordinator / "kit")
+    with federation.serving(farewell_s=0) as coordinator:
+        server = Server(
+            CoordinatorService(coordinator.session),
+            signer=kit.identity.signing_key,
+            verifier=kit.roster,
+            tls=tls_of(kit),
+            host="127.0.0.1",
+            port=0,
+            idle_stream_s=0.4,
+        )
+        server.start()
+        release = threading.Event()
+
+        def stalled() -> Iterator[transport_pb2.UploadPart]:
+            release.wait(10)
+            yield transport_pb2.UploadPart()
+
+        try:
+            own = federation.kits["alpha"]
+            target = f"127.0.0.1:{server.port}"
+            serialise = transport_pb2.UploadPart.SerializeToString
+            with (
+                open_channel(target, own.identity.coordinator_name, tls_of(own)) as channel,
+                pytest.raises(grpc.RpcError) as caught,
+            ):
+                channel.stream_unary(SERVICE + "Upload", serialise, None)(stalled(), timeout=8)
+            assert caught.value.code() is grpc.StatusCode.CANCELLED
+        finally:
+            release.set()
+            server.stop(0)
+
+
+def tls_of(kit: Kit) -> TlsIdentity:
+    identity = kit.identity
+    return TlsIdentity(
+        identity.tls_chain_pem, identity.tls_key_pem.reveal(), identity.authority_pem
+    )
