@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedmrg_secure.crypto import tenseal_shared
 from fedmrg_secure.crypto.errors import KeyUnusable, OpeningRefused, ValuesOutOfRange
 from fedmrg_secure.crypto.keys import SecretBytes
 from fedmrg_secure.crypto.parameters import CKKS_SHARED, INSECURE_PLAINTEXT, SchemeParameters
@@ -213,6 +214,17 @@ class TestRefusals:
         chunk = scheme.encrypt_chunk(self.values[0])
         with pytest.raises(OpeningRefused, match="padding"):
             scheme.open_chunk(chunk.residues, [chunk.openers], BLOCK + 4)
+
+    def test_more_than_the_sites_may_send(
+        self, scheme: CkksShared, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A site that runs other software encrypts a value of twice the bound."""
+        oversized = np.zeros((1, BLOCK), dtype=np.int64)
+        oversized[0, -1] = 2 * PARAMETERS.max_abs_value
+        monkeypatch.setattr(tenseal_shared, "to_blocks", lambda values, parameters: oversized)
+        chunk = scheme.encrypt_chunk(np.zeros(BLOCK, dtype=np.int64))
+        with pytest.raises(OpeningRefused, match="1 sites may send"):
+            scheme.open_chunk(chunk.residues, [chunk.openers], BLOCK)
 
     def test_a_key_that_refused_once_is_not_used_again(
         self, scheme: CkksShared, chunks: list[EncryptedChunk]
