@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fedmrg_secure.cli.output import JsonOption, Output, print_json
+from fedmrg_secure.cli.output import JsonOption, Output
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +23,7 @@ def evaluate(
         bool,
         typer.Option(
             "--follow",
-            help="Judge each round as it appears, until the run ends. Unless on a terminal, "
-            "stdout then gets a JSON line a round and role.",
+            help="Judge each round as it appears, until the run ends; a line a round and role.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -59,19 +57,19 @@ def _evaluate(run: Path, *, follow: bool, stop: threading.Event, output: Output)
     from fedmrg_secure.federation.judging import Metrics
 
     torch.set_num_threads(1)
-    events = follow and not output.as_json and not sys.stdout.isatty()
 
     def judged(number: int, role: str, means: Metrics) -> None:
-        if events:
-            print_json({"event": "evaluation", "round": number, "role": role, **means})
-        else:
-            output.note(f"round {number}, {role} centres: {_in_short(means)}")
+        what = f"after round {number}" if number else "untrained"
+        output.say(
+            f"{what}, {role} centres: BLEU-4 {means['bleu4']:.3f}, "
+            f"clinical F1 {means['ce_rule_f1_macro']:.3f}"
+        )
 
     result = evaluate_run(run, follow=follow, stopped=stop.is_set, on_judged=judged)
     if result is None:
         output.note("stopped before the end; what was judged is in metrics.jsonl")
         return
-    if not events:
+    if not follow:
         _show(output, result.mean)
     output.result(
         {
@@ -91,7 +89,3 @@ def _show(output: Output, mean: Any) -> None:
         for metric, pair in metrics.items()
     ]
     output.table("Means of centres", ["centres", "metric", "untrained", "trained"], rows)
-
-
-def _in_short(means: dict[str, float]) -> str:
-    return f"BLEU-4 {means['bleu4']:.3f}, clinical F1 {means['ce_rule_f1_macro']:.3f}"

@@ -23,19 +23,21 @@ def test_judges_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     result = json.loads(captured.out)
     assert result["round"] == 2
     assert set(result["mean"]) == {"participating", "unseen"}
-    assert "round 2, unseen centres" in captured.err
+    assert "after round 2, unseen centres" in captured.err
 
 
-def test_following_gives_an_event_a_round_and_role(
+def test_following_says_a_line_a_round_and_role(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = write_trained_run(tmp_path / "run")
     assert run_command(["evaluate", str(root), "--follow"]) == 0
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(event["round"], event["role"]) for event in events] == [
-        (number, role) for number in (0, 2) for role in ("participating", "unseen")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        f"{what}, {role} centres"
+        for what in ("untrained", "after round 2")
+        for role in ("participating", "unseen")
     ]
-    assert {"event", "bleu4", "ce_rule_f1_macro"} <= events[0].keys()
+    assert all("BLEU-4 0." in line and "clinical F1 0." in line for line in lines)
 
 
 @pytest.mark.parametrize("status", ["nothing", "untrained"])
