@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import check_party_name
 from fedmrg_secure.crypto.certificates import fingerprint, utc_now
 from fedmrg_secure.crypto.keys import SecretBytes
 from fedmrg_secure.crypto.roster import Roster, RosterEntry, sign_roster
 from fedmrg_secure.crypto.signing import SigningKey
 from fedmrg_secure.provisioning import certificate_forms as forms
+from fedmrg_secure.provisioning.certificate_forms import EnrolmentRefused
 
 ROOT_DAYS: Final = 3650
 ISSUING_DAYS: Final = 365
 LEAF_DAYS: Final = 30
 ROSTER_SIGNER: Final = "roster"
 """The roster key's party name; it signs rosters and is no party of any run."""
-
-
-class EnrolmentRefused(InputError):
-    """The authority does not enrol or revoke this party."""
-
-    code: ClassVar[str] = "FMRG-6611"
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,8 @@ class Authority:
         """A TLS leaf for a party and the issuing certificate, PEM, leaf first.
 
         Raises:
-            EnrolmentRefused: the key is not on P-256.
+            EnrolmentRefused: the key is not on P-256, a host is not a name or address, or the
+                issuing authority has run out.
         """
         if not isinstance(key.curve, ec.SECP256R1):
             raise EnrolmentRefused(f"the TLS key of {party} is not on the curve P-256")

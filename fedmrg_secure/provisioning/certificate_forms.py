@@ -10,9 +10,10 @@ root (P-384, 10 years, path length 1)
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import ClassVar, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
+from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import COORDINATOR
 from fedmrg_secure.crypto.certificates import (
     COORDINATOR_ROLE,
@@ -32,6 +34,14 @@ from fedmrg_secure.crypto.certificates import (
 
 CLOCK_SKEW: Final = timedelta(minutes=10)
 """How far back a certificate's validity begins: clocks of hospitals differ."""
+
+_DNS_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+class EnrolmentRefused(InputError):
+    """The authority does not enrol, certify or revoke this party."""
+
+    code: ClassVar[str] = "FMRG-6611"
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,9 @@ def party_certificate(
 
     Args:
         hosts: further DNS names or IP addresses of the coordinator; empty for a site.
+
+    Raises:
+        EnrolmentRefused: the issuing authority has run out, or a host is neither.
     """
     names: list[x509.GeneralName] = [
         x509.UniformResourceIdentifier(spiffe_id(federation, role, party))
@@ -97,6 +110,11 @@ def party_certificate(
         names.extend(_host(host) for host in hosts)
     # No leaf outlives its issuer.
     days_left = (issuing.certificate.not_valid_after_utc - now).days
+    if days_left < 1:
+        raise EnrolmentRefused(
+            f"the issuing authority of {federation} has run out",
+            hint="make a new authority and enrol everybody anew",
+        )
     title = COORDINATOR if role == COORDINATOR_ROLE else f"{SITE_ROLE} {party}"
     subject = _name(federation, title)
     builder = _builder(subject, issuing.certificate.subject, key, now, min(days, days_left))
@@ -181,4 +199,6 @@ def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if not _DNS_NAME.fullmatch(host):
+            raise EnrolmentRefused(f"{host!r} is neither a DNS name nor an address") from None
         return x509.DNSName(host)

@@ -23,7 +23,8 @@ from fedmrg_secure.core.types import check_party_name
 from fedmrg_secure.crypto.certificates import SITE_ROLE
 from fedmrg_secure.crypto.roster import RosterEntry
 from fedmrg_secure.crypto.signing import verify_signature
-from fedmrg_secure.provisioning.authority import Authority, EnrolmentRefused
+from fedmrg_secure.provisioning.authority import Authority
+from fedmrg_secure.provisioning.certificate_forms import EnrolmentRefused
 from fedmrg_secure.provisioning.files import hex_field, parse_object, text_field
 
 REQUEST_FORM: Final = "fedmrg/enrolment-request/v1"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from fedmrg_secure.crypto.certificates import (
+    DOCUMENT_SIGNING,
     CertificateRefused,
+    check_roster_certificate,
     coordinator_dns_name,
     read_party_certificate,
     spiffe_id,
@@ -115,6 +119,65 @@ def test_an_authority_is_no_party(ca: bool | None) -> None:
 def test_what_is_no_certificate_is_refused(junk: bytes) -> None:
     with pytest.raises(CertificateRefused):
         read_party_certificate(junk)
+
+
+ROOT_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])
+ROOT_KEY = ec.generate_private_key(ec.SECP384R1())
+ROSTER_KEY = ed25519.Ed25519PrivateKey.generate()
+
+
+def issued(
+    *,
+    uri: str = "spiffe://lungs/roster",
+    use: ObjectIdentifier = DOCUMENT_SIGNING,
+    key: CertificatePublicKeyTypes = ROSTER_KEY.public_key(),  # noqa: B008
+    issuer: x509.Name = ROOT_NAME,
+    signer: ec.EllipticCurvePrivateKey = ROOT_KEY,
+    ca: bool = False,
+) -> x509.Certificate:
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
+    return (
+        x509.CertificateBuilder(issuer, ROOT_NAME, key, 7, NOW, NOW + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca, None), critical=True)
+        .add_extension(names, critical=False)
+        .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+        .sign(signer, hashes.SHA384())
+    )
+
+
+ROOT = issued(key=ROOT_KEY.public_key(), ca=True)
+
+
+def test_the_roster_certificate_yields_its_key() -> None:
+    key = check_roster_certificate(issued(), ROOT, "lungs", NOW)
+    assert key == ROSTER_KEY.public_key().public_bytes_raw()
+
+
+@pytest.mark.parametrize(
+    ("flaw", "message"),
+    [
+        ({"uri": "spiffe://hearts/roster"}, "not for lungs"),
+        ({"uri": "spiffe://lungs/site/spain"}, "not for lungs"),
+        ({"use": CLIENT}, "documents"),
+        ({"use": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}, "documents"),
+        ({"key": KEY.public_key()}, "no Ed25519 key"),
+        ({"issuer": x509.Name([])}, "not issued"),
+        ({"signer": ec.generate_private_key(ec.SECP384R1())}, "not issued"),
+        ({"ca": True}, "identifies no party"),
+    ],
+)
+def test_a_flawed_roster_certificate_is_refused(flaw: dict[str, Any], message: str) -> None:
+    with pytest.raises(CertificateRefused, match=message):
+        check_roster_certificate(issued(**flaw), ROOT, "lungs", NOW)
+
+
+def test_the_roster_certificate_has_its_time_and_its_issuer() -> None:
+    for at in (NOW - timedelta(seconds=1), NOW + timedelta(days=1, seconds=1)):
+        with pytest.raises(CertificateRefused, match="valid before|expired"):
+            check_roster_certificate(issued(), ROOT, "lungs", at)
+    leaf_as_root = issued(key=ROOT_KEY.public_key(), ca=False)
+    with pytest.raises(CertificateRefused, match="not an authority"):
+        check_roster_certificate(issued(), leaf_as_root, "lungs", NOW)
 
 
 def test_names_of_parties() -> None:

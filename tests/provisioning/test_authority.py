@@ -20,6 +20,7 @@ from fedmrg_secure.provisioning.authority_folder import (
     publish_roster,
     read_authority,
 )
+from fedmrg_secure.provisioning.certificate_forms import EnrolmentRefused
 from fedmrg_secure.provisioning.enrolment import PartyKeys
 from fedmrg_secure.provisioning.files import (
     IdentityFileExposed,
@@ -126,6 +127,25 @@ def test_validity_is_short_and_never_beyond_the_issuer(authority: Authority) -> 
     late = policy(authority, NOW + timedelta(days=8))
     with pytest.raises(VerificationError):
         late.build_client_verifier().verify(leaf, [issuing])
+
+
+def test_an_issuing_authority_that_has_run_out_issues_nothing(authority: Authority) -> None:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    with pytest.raises(EnrolmentRefused, match="run out"):
+        authority.issue("site", "spain", key, now=NOW + timedelta(days=365))
+
+
+@pytest.mark.parametrize("host", ["", "two words", "-agg", "ägg.example", "a" * 254, "a/b", "*"])
+def test_hosts_are_names_or_addresses(authority: Authority, host: str) -> None:
+    with pytest.raises(EnrolmentRefused, match="neither"):
+        chain(authority, "coordinator", "coordinator", (host,))
+
+
+@pytest.mark.parametrize("host", ["agg.example", "localhost", "10.0.0.1", "::1"])
+def test_hosts_of_every_kind_are_certified(authority: Authority, host: str) -> None:
+    leaf, _ = chain(authority, "coordinator", "coordinator", (host,))
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert host in {str(name.value) for name in names}
 
 
 def test_federations_have_sane_names() -> None:

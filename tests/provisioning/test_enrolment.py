@@ -14,7 +14,8 @@ from fedmrg_secure.core.canonical import canonical_json, hash_json
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto.roster import RosterInvalid, read_roster
 from fedmrg_secure.crypto.signing import SignatureInvalid
-from fedmrg_secure.provisioning.authority import Authority, EnrolmentRefused, create_authority
+from fedmrg_secure.provisioning.authority import Authority, create_authority
+from fedmrg_secure.provisioning.certificate_forms import EnrolmentRefused
 from fedmrg_secure.provisioning.enrolment import (
     REQUEST_FORM,
     PartyKeys,

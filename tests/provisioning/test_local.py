@@ -12,7 +12,7 @@ import pytest
 
 from fedmrg_secure.core.types import InvalidName
 from fedmrg_secure.crypto.roster import RosterInvalid
-from fedmrg_secure.provisioning.authority import EnrolmentRefused
+from fedmrg_secure.provisioning.certificate_forms import EnrolmentRefused
 from fedmrg_secure.provisioning.local import provision_throwaway
 from fedmrg_secure.provisioning.site_kit import Kit, load_kit
 
