@@ -173,7 +173,7 @@ def test_a_flawed_roster_certificate_is_refused(flaw: dict[str, Any], message: s
 
 def test_the_roster_certificate_has_its_time_and_its_issuer() -> None:
     for at in (NOW - timedelta(seconds=1), NOW + timedelta(days=1, seconds=1)):
-        with pytest.raises(CertificateRefused, match="valid before|expired"):
+        with pytest.raises(CertificateRefused, match=r"valid before|expired"):
             check_roster_certificate(issued(), ROOT, "lungs", at)
     leaf_as_root = issued(key=ROOT_KEY.public_key(), ca=False)
     with pytest.raises(CertificateRefused, match="not an authority"):
