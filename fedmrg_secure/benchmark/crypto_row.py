@@ -34,7 +34,6 @@ UPDATE_SIGMA: Final = 0.01
 """Standard deviation of the made-up updates' coordinates."""
 
 _SESSION: Final = bytes(32)
-_MEBI: Final = 2.0**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +233,7 @@ def _row(case: Case, way: Way, clocks: list[Clock], rms: float, largest: float) 
         "receive_mparam_s": rate(uploaded, "receive"),
         "add_mparam_s": rate(added, "add"),
         "open_mparam_s": rate(case.parameters, "open"),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _MEBI,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
         "rms_error": rms,
         "max_error": largest,
     }
