@@ -67,6 +67,24 @@ def test_decode_inverts_encode(header: FrameHeader) -> None:
     assert b"".join(parts) == openers
 
 
+def test_the_format_does_not_drift() -> None:
+    """A known answer, written out by hand from the module's docstring."""
+    header = FrameHeader(PLAIN, bytes(range(32)), 258, "ward-a", 0, 1, 1)
+    residues = np.arange(2048, dtype=np.uint64)
+    frame = encode_frame(header, residues, b"")
+    expected = (
+        b"FMRGFRM\x01"
+        + b"\x02"
+        + bytes.fromhex(PLAIN.digest)
+        + bytes(range(32))
+        + b"\x00\x00\x01\x02"
+        + b"\x06ward-a"
+        + b"\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01"
+        + b"".join(i.to_bytes(3, "little") for i in range(2048))
+    )
+    assert frame == expected
+
+
 def test_a_full_aggregate_fits_a_grpc_message() -> None:
     parameters = SchemeParameters.for_config(
         CKKS_SHARED, sites=256, max_abs_value=2**20, max_norm=2**20

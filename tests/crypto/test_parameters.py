@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 
@@ -37,6 +38,17 @@ def test_the_wire_of_the_default_settings() -> None:
     assert (PARAMETERS.residue_bits, PARAMETERS.digits) == (54, 2)
     assert PARAMETERS.block_values == 4096
     assert PARAMETERS.opener_bytes == 64
+
+
+def test_the_digest_does_not_drift() -> None:
+    canonical = (
+        '{"blocks_per_chunk":64,"digits":2,"max_abs_value":1048576,"max_norm":1048576,'
+        '"modulus":"18014398509404161","ring_degree":2048,"scale":4213,"scheme":"ckks-shared",'
+        '"sites":4}'
+    ).encode()
+    tag = b"fedmrg/scheme-parameters/v1"
+    preimage = b"".join(len(part).to_bytes(8, "big") + part for part in (tag, canonical))
+    assert PARAMETERS.digest == hashlib.sha256(preimage).hexdigest()
 
 
 def test_fewer_bits_of_precision_never_cost_more() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -41,6 +42,14 @@ def test_json_and_digest_pin_the_layout(shapes: dict[str, tuple[int, ...]]) -> N
     assert again.digest == layout.digest
     other = Layout.of({**shapes, "zzz": (2,)})
     assert other.digest != layout.digest
+
+
+def test_the_digest_does_not_drift() -> None:
+    canonical = b'[["head.bias",[3]],["lora.b",[4,2]],["scale",[]]]'
+    preimage = b"".join(
+        len(part).to_bytes(8, "big") + part for part in (b"fedmrg/layout/v1", canonical)
+    )
+    assert Layout.of(SHAPES).digest == hashlib.sha256(preimage).hexdigest()
 
 
 def test_digest_does_not_depend_on_the_mappings_order() -> None:
