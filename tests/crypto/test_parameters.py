@@ -42,10 +42,10 @@ def test_the_wire_of_the_default_settings() -> None:
 
 def test_the_digest_does_not_drift() -> None:
     canonical = (
-        '{"blocks_per_chunk":64,"digits":2,"max_abs_value":1048576,"max_norm":1048576,'
-        '"modulus":"18014398509404161","ring_degree":2048,"scale":4213,"scheme":"ckks-shared",'
-        '"sites":4}'
-    ).encode()
+        b'{"blocks_per_chunk":64,"digits":2,"max_abs_value":1048576,"max_norm":1048576,'
+        b'"modulus":"18014398509404161","ring_degree":2048,"scale":4213,"scheme":"ckks-shared",'
+        b'"sites":4}'
+    )
     tag = b"fedmrg/scheme-parameters/v1"
     preimage = b"".join(len(part).to_bytes(8, "big") + part for part in (tag, canonical))
     assert PARAMETERS.digest == hashlib.sha256(preimage).hexdigest()
