@@ -21,7 +21,10 @@ from fedmrg_secure.model.report_generator import ReportGenerator, images_tensor
 Role = Literal["participating", "unseen"]
 Metrics = dict[str, float]
 
-_BATCH: Final = 48
+_BATCH: Final = 72
+_BATCH_OF_LARGE_DECODERS: Final = 16
+"""The cache of keys and values of 72 reports is some 700 MB in a decoder of 135M parameters."""
+_LARGE_DECODER: Final = 20_000_000
 _KEPT_IMAGE_BYTES: Final = 128 * 2**20
 
 
@@ -109,6 +112,8 @@ class Judge:
         self._centres = centres
         self._image_size = image_size
         self._stopped = stopped
+        large = generator.parameter_counts.decoder >= _LARGE_DECODER
+        self._batch = _BATCH_OF_LARGE_DECODERS if large else _BATCH
         self._kept: dict[str, FloatImage] = {}
 
     def judge(self, count: int) -> list[Judgement]:
@@ -119,7 +124,7 @@ class Judge:
         """
         reports: list[str] = []
         positive: list[npt.NDArray[np.float32]] = []
-        for batch in _batches(self._images(count), _BATCH):
+        for batch in _batches(self._images(count), self._batch):
             if self._stopped():
                 raise Stopped
             images = images_tensor(batch)

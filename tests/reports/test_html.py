@@ -152,3 +152,14 @@ def test_the_file_is_written_whole(tmp_path: Path) -> None:
     assert target == root / "report.html"
     assert target.read_text(encoding="utf-8").lstrip().startswith("<!doctype html>")
     assert not list(root.glob("*.part"))
+
+
+def test_many_examples_are_folded(tmp_path: Path) -> None:
+    root = write_run(tmp_path)
+    path = root / "samples" / "samples.json"
+    samples = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(samples * 7), encoding="utf-8")
+    page = page_of(root)
+    parsed = Page(page)
+    assert parsed.tags.count("img") == 14
+    assert "2 more examples" in page
