@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.errors import ErrorGroup, FedmrgError
 
 CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "FMRG-3001": ("model", "decoder"),
@@ -26,13 +26,27 @@ CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
 
 @contextmanager
 def placed(config: Path, overrides: Sequence[str]) -> Iterator[None]:
-    """Give an error of `CAUSES` that has no place the place of its key in the file."""
+    """Give errors the place of their key in the file.
+
+    An error's key is the one it names as its location, such as ``data.root``, or that of `CAUSES`
+    where it has no location.
+    """
     try:
         yield
     except FedmrgError as error:
-        key = CAUSES.get(error.code) or (("data",) if error.code.startswith("FMRG-2") else None)
-        if key and not error.location:
-            from fedmrg_secure.core.yaml_source import place_of
+        for each in error.errors if isinstance(error, ErrorGroup) else (error,):
+            if key := _key(each):
+                from fedmrg_secure.core.yaml_source import place_of
 
-            error.location = place_of(config, overrides, key)
+                each.location = place_of(config, overrides, key)
         raise
+
+
+def _key(error: FedmrgError) -> tuple[str, ...] | None:
+    if error.location:
+        from fedmrg_secure.core.config_errors import all_keys
+
+        return tuple(error.location.split(".")) if error.location in all_keys() else None
+    if error.code.startswith("FMRG-2"):
+        return ("data",)
+    return CAUSES.get(error.code)

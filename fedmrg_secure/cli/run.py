@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fedmrg_secure.cli.output import JsonOption, Output, SetOption
+from fedmrg_secure.cli.places import placed
 
 
 def register(app: typer.Typer) -> None:
@@ -55,10 +56,12 @@ def run(
 
     output = Output(as_json=as_json)
     run_config = load_run_config(config, overrides or ())
+    with placed(config, overrides or ()):
+        plan = make_plan(run_config)
     if dry_run:
         from fedmrg_secure.cli.validate import show_plan
 
-        show_plan(output, make_plan(run_config))
+        show_plan(output, plan)
         return
     if resume:
         folder = reopen_run_folder(run_config, out)
@@ -67,7 +70,7 @@ def run(
         command = shlex.join(["fedmrg", "run", str(config), *options])
         folder = create_run_folder(run_config, out, command=command)
     output.note(f"run folder: {folder.root}")
-    summary = run_federation(run_config, folder, output.console, resume=resume)
+    summary = run_federation(plan, folder, output.console, resume=resume)
 
     from fedmrg_secure.reports.html import write_report
 

@@ -186,6 +186,11 @@ def dotted(path: KeyPath) -> str:
     return text or "the file"
 
 
+def all_keys() -> list[str]:
+    """Every key that a configuration may hold, dotted: ``training``, ``training.rounds``..."""
+    return list(_keys_below(RunConfig, ""))
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """``did you mean ...?`` for the nearest of the known words; empty when none is near."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
@@ -225,7 +230,7 @@ def _known(path: KeyPath, root: Entry) -> str:
     here = did_you_mean(word, list(section.model_fields)) if section else ""
     if here:
         return here
-    for each in _all_keys(RunConfig):
+    for each in all_keys():
         if each.rpartition(".")[2] == word:
             return f"did you mean {each}?"
     keys = ", ".join(section.model_fields) if section else ""
@@ -267,8 +272,8 @@ def _tag(model: type[BaseModel]) -> str:
     return str(arguments[0]) if arguments else ""
 
 
-def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _keys_below(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, found in model.model_fields.items():
         yield prefix + name
         for member in _models(found.annotation):
-            yield from _all_keys(member, f"{prefix}{name}.")
+            yield from _keys_below(member, f"{prefix}{name}.")

@@ -21,11 +21,11 @@ from safetensors.numpy import save_file
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.types import COORDINATOR
-from fedmrg_secure.federation.states import newest_state
-from fedmrg_secure.federation.plan import RunPlan, federation_name, make_plan
+from fedmrg_secure.federation.plan import RunPlan, federation_name
 from fedmrg_secure.federation.processes import ChildEvent, ProcessGroup
 from fedmrg_secure.federation.progress import Progress
 from fedmrg_secure.federation.run_folder import RunFolder, now, write_json
+from fedmrg_secure.federation.states import newest_state
 from fedmrg_secure.federation.summary import summarise
 from fedmrg_secure.provisioning.local import provision_throwaway
 
@@ -59,12 +59,12 @@ class _Course:
 
 
 def run_federation(
-    config: RunConfig, folder: RunFolder, console: Console, *, resume: bool
+    plan: RunPlan, folder: RunFolder, console: Console, *, resume: bool
 ) -> dict[str, Any]:
     """Run (or go on with) a federation until it ends; return the run's summary.
 
     Args:
-        config: the run.
+        plan: the run, checked: made before its folder, so that a mistake leaves none behind.
         folder: its folder, made by `create_run_folder` or found by `reopen_run_folder`.
         console: where progress is shown.
         resume: identities, session and every party's state are those in the folder.
@@ -75,8 +75,7 @@ def run_federation(
         KeyboardInterrupt: after every process has been stopped; the run can be resumed.
     """
     started = time.monotonic()
-    console.print("planning: model, layout and data are checked", style="dim")
-    plan = make_plan(config)
+    config = plan.config
     if not resume or not (folder.coordinator / "session.json").exists():
         _prepare(config, plan, folder)
     folder.update_manifest(status="running", sites=list(plan.sites), unseen=list(plan.unseen))

@@ -77,7 +77,7 @@ def test_the_data_is_checked_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
         "secure_aggregation: {scheme: insecure-plaintext, acknowledge_plaintext: true}\n"
     )
     assert run_command(["validate", str(path)]) == 2
-    assert "FMRG-2" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"{path}:2:32  FMRG-2101  ")
 
 
 def test_errors_of_planning_point_to_the_file_too(
