@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from fedmrg_secure.coordinator.aggregate import add_chunk, sum_header
 from fedmrg_secure.coordinator.key_epochs import epoch_of_round
 from fedmrg_secure.coordinator.ledger import ClosedRound, LedgerState
 from fedmrg_secure.coordinator.session import Session
 from fedmrg_secure.coordinator.store import set_aggregate
-from fedmrg_secure.core.merkle import leaf_hash, merkle_root
+from fedmrg_secure.coordinator.summing import sum_uploads
+from fedmrg_secure.core.merkle import merkle_root
 from fedmrg_secure.crypto.frame import AGGREGATE
 from fedmrg_secure.protocol import decisions as d
 from fedmrg_secure.protocol import state as s
@@ -235,40 +235,11 @@ def _make_plan(session: Session, current: s.RoundState, names: tuple[str, ...]) 
 
 
 def _add_uploads(session: Session, current: s.RoundState, stop: threading.Event) -> None:
-    """Add the included uploads chunk by chunk; after a kill, chunks added before are kept."""
-    sites, number = current.included, current.number
-    uploads = {site: session.store.chunks(number, site) for site in sites}
-    done = session.store.chunks(number, AGGREGATE)
-    hashes: list[bytes] = []
-    total_bytes = 0
-    for index in range(session.chunk_count):
-        if stop.is_set():
-            return
-        if index in done:
-            frame = session.blobs.read(done[index])
-        else:
-            frame = add_chunk(
-                (session.blobs.read(uploads[site][index]) for site in sites),
-                [session.header(number, site, index) for site in sites],
-                sum_header(
-                    session.parameters,
-                    session.session_id,
-                    number,
-                    index,
-                    session.manifest.value_count,
-                    len(sites),
-                ),
-            )
-            session.store.add_chunk(number, AGGREGATE, index, session.blobs.put(frame))
-        hashes.append(leaf_hash(frame))
-        total_bytes += len(frame)
-    _publish(session, current, tuple(hashes), total_bytes)
-
-
-def _publish(
-    session: Session, current: s.RoundState, hashes: tuple[bytes, ...], total_bytes: int
-) -> None:
-    """The sum is stored: tell who is in it and what it hashes to."""
+    """Add the included uploads and tell who is in the sum and what it hashes to."""
+    summed = sum_uploads(session, current, stop)
+    if summed is None:
+        return
+    hashes = tuple(chunk.leaf for chunk in summed)
     assert current.plan is not None
     weights = {member.site: member.weight for member in current.plan.cohort}
     info = AggregateInfo(
@@ -279,7 +250,7 @@ def _publish(
         ),
         chunk_hashes=hashes,
         merkle_root=merkle_root(hashes),
-        total_bytes=total_bytes,
+        total_bytes=sum(chunk.frame_bytes for chunk in summed),
         key_epoch=current.plan.key_epoch,
         key_maker=current.plan.key_maker,
     )

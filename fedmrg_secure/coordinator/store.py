@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,14 +166,25 @@ class Store:
 
     def add_chunk(self, round_number: int, party: str, index: int, blob: str) -> None:
         """Record a stored chunk; a second time changes nothing."""
-        place = and_(
-            t.CHUNK.c.round == round_number, t.CHUNK.c.party == party, t.CHUNK.c.index == index
-        )
+        self.add_chunks(round_number, party, {index: blob})
+
+    def add_chunks(self, round_number: int, party: str, blobs: Mapping[int, str]) -> None:
+        """Record stored chunks by index in one transaction; known ones stay as they are."""
         with no_room_is_full(), self._engine.begin() as tx:
-            if tx.execute(select(t.CHUNK.c.blob).where(place)).first() is None:
-                tx.execute(
-                    insert(t.CHUNK).values(round=round_number, party=party, index=index, blob=blob)
+            known = tx.execute(
+                select(t.CHUNK.c.index).where(
+                    t.CHUNK.c.round == round_number,
+                    t.CHUNK.c.party == party,
+                    t.CHUNK.c.index.in_(list(blobs)),
                 )
+            ).scalars()
+            fresh = blobs.keys() - set(known)
+            rows = [
+                {"round": round_number, "party": party, "index": index, "blob": blobs[index]}
+                for index in sorted(fresh)
+            ]
+            if rows:
+                tx.execute(insert(t.CHUNK), rows)
 
     def drop_uploads(self, keep_party: str, open_round: int | None) -> None:
         """Forget all chunks but those of `keep_party` and those of the open round."""
