@@ -202,9 +202,7 @@ class Roster:
                 f"{self.federation}"
             )
         facts.check_time(now or utc_now())
-        if self.entry(facts.party).role != facts.role:
-            raise CertificateRefused(f"{facts.party} is not a {facts.role}")
-        return facts.party
+        return self.entry(facts.party).party
 
     def to_json(self) -> dict[str, JsonValue]:
         return {

@@ -87,6 +87,20 @@ def test_any_changed_character_is_refused(data: st.DataObject) -> None:
         read_checkpoint(NOTE[:at] + by + NOTE[at + 1 :], ORIGIN, KEY.public_key)
 
 
+def test_a_signature_has_one_encoding() -> None:
+    """68 bytes leave two spare bits in base64, which no signature covers."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    assert NOTE.endswith("=\n")
+    last = NOTE[-3]
+    for spare in range(1, 4):
+        other = alphabet[alphabet.index(last) + spare]
+        twin = NOTE[:-3] + other + NOTE[-2:]
+        tail = NOTE.split(" ")[-1].strip()
+        assert base64.b64decode(twin.split(" ")[-1]) == base64.b64decode(tail)
+        with pytest.raises(CheckpointInvalid, match="canonical"):
+            read_checkpoint(twin, ORIGIN, KEY.public_key)
+
+
 @pytest.mark.parametrize(
     "note",
     [

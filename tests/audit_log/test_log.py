@@ -156,6 +156,31 @@ def test_a_damaged_log_is_not_continued(tmp_path: Path, whole: Path, name: str) 
                 open_log(folder)
 
 
+def test_a_log_with_another_valid_entry_is_not_continued(tmp_path: Path, whole: Path) -> None:
+    folder = cut_copy(whole, tmp_path / "log", 10**9, 10**9)
+    entries = folder / "entries.jsonl"
+    entries.write_bytes(entries.read_bytes().replace(b'"round":2', b'"round":5'))
+    with pytest.raises(LogDamaged, match="not those that were signed"):
+        open_log(folder)
+
+
+def test_append_waits_for_the_disk_entries_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    with open_log(tmp_path / "log") as log:
+        monkeypatch.setattr(os, "fsync", record)
+        log.append(EVENT)
+        assert synced == ["entries.jsonl", "checkpoints.jsonl"]
+        monkeypatch.undo()
+
+
 def test_a_log_shorter_than_what_was_signed_is_not_continued(tmp_path: Path, whole: Path) -> None:
     first_line = len((whole / "entries.jsonl").read_bytes().splitlines(keepends=True)[0])
     folder = cut_copy(whole, tmp_path / "log", first_line, 10**9)

@@ -171,6 +171,34 @@ def test_a_log_cut_back_with_its_checkpoints_contradicts_the_newest(
     assert first_bad(whole, bench, {ENTRIES: cut, CHECKPOINTS: cut}) == kept
 
 
+@pytest.mark.parametrize("size", [2, 4, 99])
+def test_a_checkpoint_that_states_another_size(whole: Path, bench: Path, size: int) -> None:
+    note = json.dumps(sign_checkpoint(Checkpoint(ORIGIN, size, check(whole).roots[3]), KEY))
+
+    def change(notes: list[bytes]) -> list[bytes]:
+        return [*notes[:2], note.encode() + b"\n", *notes[3:]]
+
+    assert first_bad(whole, bench, {CHECKPOINTS: change_lines(change)}) == 2
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda line: b" " + line,
+        lambda line: line.replace(b"\\u2014", "—".encode()),
+        lambda line: line.replace(b"fedmrg/", b"fedmrg\\/"),
+        lambda line: b"[" + line + b"]",
+    ],
+)
+def test_a_checkpoint_written_another_way(
+    whole: Path, bench: Path, rewrite: Callable[[bytes], bytes]
+) -> None:
+    def change(notes: list[bytes]) -> list[bytes]:
+        return [*notes[:4], rewrite(notes[4].rstrip(b"\n")) + b"\n", *notes[5:]]
+
+    assert first_bad(whole, bench, {CHECKPOINTS: change_lines(change)}) == 4
+
+
 def test_a_log_signed_by_another_key(whole: Path, tmp_path: Path) -> None:
     write_log(tmp_path, "spain", SigningKey.generate("spain"), some_events(3))
     with pytest.raises(LogInvalid, match="key") as caught:

@@ -9,18 +9,27 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto.certificates import utc_now
-from fedmrg_secure.crypto.roster import PartyRevoked
+from fedmrg_secure.crypto.keys import SecretBytes
+from fedmrg_secure.crypto.roster import PartyRevoked, Roster, sign_roster
 from fedmrg_secure.crypto.seal_key import open_sealed, seal
-from fedmrg_secure.provisioning.authority import Authority
+from fedmrg_secure.crypto.signing import SigningKey
+from fedmrg_secure.provisioning.authority import Authority, create_authority
 from fedmrg_secure.provisioning.authority_folder import (
     init_authority,
     publish_roster,
     read_authority,
 )
-from fedmrg_secure.provisioning.enrolment import accept_request, read_request, write_grant
+from fedmrg_secure.provisioning.certificate_forms import Issuer, roster_certificate
+from fedmrg_secure.provisioning.enrolment import (
+    PartyKeys,
+    accept_request,
+    read_request,
+    write_grant,
+)
 from fedmrg_secure.provisioning.files import (
     IdentityFileExposed,
     IdentityFileInvalid,
@@ -35,6 +44,7 @@ from fedmrg_secure.provisioning.site_kit import (
     begin_kit,
     install,
     load_kit,
+    write_keys,
 )
 
 
@@ -183,6 +193,36 @@ def test_files_of_another_authority_are_refused(
         shutil.copy(stranger / "sites" / "spain" / "kit" / name, kit / name)
     with pytest.raises(KitForeign):
         load_kit(kit)
+
+
+def test_a_coordinator_of_another_authority_is_refused(
+    federation: Path, stranger: Path, tmp_path: Path
+) -> None:
+    kit = Path(shutil.copytree(federation / "coordinator" / "kit", tmp_path / "kit"))
+    load_kit(kit)
+    for name in ("chain.pem", "tls.key"):
+        shutil.copy(stranger / "coordinator" / "kit" / name, kit / name)
+    with pytest.raises(KitForeign, match="does not lead"):
+        load_kit(kit)
+
+
+def test_a_root_that_serves_two_federations_does_not_mix_them(tmp_path: Path) -> None:
+    authority, root_key = create_authority("lungs")
+    keys = PartyKeys.generate("site")
+    entry = keys.entry("site", "spain", "Hospital")
+    server = PartyKeys.generate("coordinator").entry("coordinator", "coordinator", "Trust")
+    write_keys(tmp_path, "lungs", entry, keys, authority.root_pem)
+    chain = authority.issue("site", "spain", keys.tls.public_key())
+    (tmp_path / "chain.pem").write_bytes(chain)
+    roster_key = ed25519.Ed25519PrivateKey.generate()
+    certificate = roster_certificate(
+        "hearts", Issuer(authority.root, root_key), roster_key.public_key(), utc_now(), 9
+    )
+    roster = Roster("hearts", 1, utc_now().replace(microsecond=0), (server, entry))
+    signer = SigningKey("roster", SecretBytes(roster_key.private_bytes_raw()))
+    (tmp_path / "roster.json").write_bytes(sign_roster(roster, signer, certificate))
+    with pytest.raises(KitForeign, match="hearts"):
+        load_kit(tmp_path)
 
 
 def test_a_kit_of_another_federation_is_refused(kit: Path) -> None:
