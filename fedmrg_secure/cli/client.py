@@ -34,9 +34,11 @@ def run(
       fedmrg client run /srv/fedmrg/st-anna --coordinator aggregator.example:7443
     """
     from fedmrg_secure.client.agent import run_site
+    from fedmrg_secure.core.logging import configure_logging
     from fedmrg_secure.core.yaml_source import load_run_config
     from fedmrg_secure.provisioning.site_kit import load_kit
 
     kit = load_kit(folder / "kit")
+    configure_logging(level="warning", party=kit.identity.name)
     config = load_run_config(folder / "config.yaml")
     run_site(kit.identity, kit.roster, config, folder, coordinator)

@@ -57,6 +57,7 @@ def serve(
     from fedmrg_secure.audit_log.log import AuditLog
     from fedmrg_secure.coordinator.folder import locked
     from fedmrg_secure.coordinator.serve import open_session, serve_session
+    from fedmrg_secure.core.logging import configure_logging
     from fedmrg_secure.provisioning.site_kit import load_kit
 
     stop = threading.Event()
@@ -64,6 +65,7 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
     kit = load_kit(folder / _KIT_FOLDER)
     identity = kit.identity
+    configure_logging(level="warning", party=identity.name)
     with (
         locked(folder),
         AuditLog.open(

@@ -5,8 +5,6 @@ The coordinator implements `Service` in the protocol's own words and never sees 
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
@@ -15,6 +13,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.logging import get_logger
 from fedmrg_secure.core.types import Signer, Verifier
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol.channel import MAX_MESSAGE_BYTES, TlsIdentity
@@ -228,7 +227,7 @@ class Server:
             context.abort(grpc.StatusCode.CANCELLED, "")  # the caller is gone; nobody reads this
         shown = sanitised(error, self._forwarded)
         if shown is not error:
-            traceback.print_exception(error, file=sys.stderr)
+            get_logger(__name__).error("a call failed", exc_info=error)
         context.set_trailing_metadata(((CODE_KEY, shown.code),))
         context.abort(*status_of(shown))
         raise AssertionError("abort always raises")
