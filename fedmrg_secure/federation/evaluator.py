@@ -59,8 +59,9 @@ def evaluate_run(
 
     Args:
         root: the run's folder.
-        follow: judge every `evaluation.every` rounds as they appear until ``run.json`` says that
-            the run has ended; else judge the untrained and the newest state only.
+        follow: judge every `evaluation.every` rounds as they appear, until the last one is there or
+            ``run.json`` says that the run has ended; else judge the untrained and the newest state
+            only.
         stopped: asked often; True ends the work early.
         on_judged: told the means of each judged round.
 
@@ -92,6 +93,7 @@ class _Work:
     ) -> None:
         self._folder, self._settings = folder, config.evaluation
         self._on_judged, self._stopped = on_judged, stopped
+        self._rounds = config.training.rounds
         size = config.data.image_size
         self._generator = build_report_generator(
             config.model, config.update, image_size=size, seed=config.seed
@@ -113,8 +115,8 @@ class _Work:
         if 0 not in judged:
             self._judge_round(0, self._initial, full=True)
         while True:
-            ended = self._folder.read_manifest().get("status") in _ENDED
             files = state_files(self._folder.root)
+            ended = self._all_rounds_in(files) or self._run_has_ended()
             due = [n for n in files if n % self._settings.every == 0 and n not in judged and n]
             if ended:
                 due = [number for number in due if number != max(files)]
@@ -125,6 +127,13 @@ class _Work:
                 return self.finish()
             if not due:
                 self._pause()
+
+    def _all_rounds_in(self, files: Mapping[int, Path]) -> bool:
+        """Whether every round of the run left a state; an aborted one leaves none."""
+        return sum(1 for number in files if number) >= self._rounds
+
+    def _run_has_ended(self) -> bool:
+        return self._folder.read_manifest().get("status") in _ENDED
 
     def finish(self) -> Evaluation:
         """Judge the untrained and the newest state on all test records; write the end's files."""

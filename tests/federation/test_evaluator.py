@@ -12,7 +12,7 @@ import pytest
 
 from fedmrg_secure.federation.evaluator import evaluate_run
 from fedmrg_secure.federation.states import NoTrainedState
-from tests.fixtures.trained_run import build, set_status, write_state, write_trained_run
+from tests.fixtures.trained_run import CONFIG, build, set_status, write_state, write_trained_run
 
 
 def rows_of(root: Path) -> list[dict[str, Any]]:
@@ -74,6 +74,15 @@ def test_following_judges_each_due_round_once_and_ends_with_the_run(tmp_path: Pa
     judged = [(row["round"], row["final"]) for row in rows_of(root) if row["role"] == "unseen"]
     assert sorted(set(judged)) == [(0, False), (0, True), (2, False), (3, False), (3, True)]
     assert len(judged) == 2 * 5
+
+
+def test_following_ends_when_every_round_is_in(tmp_path: Path) -> None:
+    root = write_trained_run(tmp_path, rounds=CONFIG.training.rounds, status="running")
+    told: list[int] = []
+    result = evaluate_run(root, follow=True, on_judged=lambda number, *_: told.append(number))
+    assert result is not None
+    assert result.round == CONFIG.training.rounds
+    assert told == [0, 0, 2, 2, 4, 4, 6, 6]
 
 
 def test_following_again_does_not_judge_twice(tmp_path: Path) -> None:
