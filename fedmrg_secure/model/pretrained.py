@@ -27,9 +27,9 @@ from fedmrg_secure.model.errors import AssetTampered, DecoderUnavailable, HubAcc
 
 BUILTIN_FOLDER: Final = Path(__file__).parent / "assets" / "builtin"
 BUILTIN_SHA256: Final = {
-    "config.json": "b5151911bc8c057a1a0dee36fc7b0da97dab59a8179c06327006080e810eab06",
+    "config.json": "a13ec96ad657ac0cada1f2eaac5fad135fdd53b49bf3110f2a61e0a16990e396",
     "tokenizer.json": "b21eb90d51fab0d032103ad3a44dfe5dff7881682b6ebd7ffb3f72719cd27ddc",
-    "model.safetensors": "2fd428d3bc12904d091ad4e9778494c8ff67c9dd43c4e78058ffd75cdd3e041d",
+    "model.safetensors": "0fc45720c3469ab64c5db0f0fdb84a5e1d35617b977b026bbd0ff9ffac82b1ef",
 }
 """Of the shipped base, which `make base-model` remakes."""
 

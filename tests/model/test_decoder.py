@@ -10,6 +10,9 @@ from fedmrg_secure.model.errors import ContextTooShort
 from fedmrg_secure.model.pretrained import BUILTIN_FOLDER, builtin_tokenizer
 from fedmrg_secure.model.report_generator import ReportGenerator
 
+WIDTH = 96
+"""Of the built-in decoder."""
+
 TOKENIZER = ReportTokenizer(builtin_tokenizer(BUILTIN_FOLDER / "tokenizer.json"), 512)
 
 
@@ -37,7 +40,7 @@ def test_padding_and_cutting() -> None:
 
 def test_padding_does_not_reach_the_report(generator: ReportGenerator) -> None:
     tokens = generator.tokens.encode(["Clear.", "The heart size is normal."])
-    prefix = torch.rand(2, 5, 128, generator=torch.Generator().manual_seed(0))
+    prefix = torch.rand(2, 5, WIDTH, generator=torch.Generator().manual_seed(0))
     other = torch.where(tokens.mask.bool(), tokens.inputs, 17)
     changed = ReportTokens(other, tokens.targets, tokens.mask, 0)
     with torch.no_grad():
@@ -51,7 +54,7 @@ def test_padding_does_not_reach_the_report(generator: ReportGenerator) -> None:
 
 def test_the_report_sees_prefix_and_prompts(generator: ReportGenerator) -> None:
     tokens = generator.tokens.encode(["The heart size is normal."])
-    prefix = torch.rand(2, 5, 128, generator=torch.Generator().manual_seed(0))
+    prefix = torch.rand(2, 5, WIDTH, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         first = report_logits(generator.decoder, prefix[:1], tokens)
         second = report_logits(generator.decoder, prefix[1:], tokens)

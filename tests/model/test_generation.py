@@ -11,8 +11,9 @@ from fedmrg_secure.model.report_generator import ReportGenerator
 
 
 @pytest.fixture(scope="module")
-def prompt() -> Tensor:
-    return 0.3 * torch.randn(6, 4, 128, generator=torch.Generator().manual_seed(0))
+def prompt(generator: ReportGenerator) -> Tensor:
+    width = generator.decoder.config.hidden_size
+    return 0.3 * torch.randn(6, 4, width, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
