@@ -38,14 +38,28 @@ class KeyOrder(Protocol):
     def key_maker(self) -> str: ...
 
 
+class KeySpoiled(FedmrgError):
+    """This site has refused to open a sum under the key; it never uses the key again."""
+
+    code: ClassVar[str] = "FMRG-6232"
+
+
 def scheme_of_round(site: Site, plan: KeyOrder) -> Scheme:
     """The scheme with the key of the plan's epoch, made, fetched or already at hand.
 
     Raises:
         KeyNotPublished: the maker is silent beyond the round's deadline.
+        KeySpoiled: a sum under this key was refused before.
     """
     if not needs_key(site.parameters):
         return make_scheme(site.parameters)
+    if site.store.is_spoiled(plan.key_epoch):
+        raise KeySpoiled(
+            f"a sum under the key of epoch {plan.key_epoch} could not be opened: it was altered, "
+            "or made with another key",
+            hint="end this session, look into the coordinator, and start a new session: every "
+            "further try would tell whoever alters sums something of the key",
+        )
     key = site.store.key(plan.key_epoch)
     if plan.key_maker == site.name:
         key = key or _make_key(site, plan)

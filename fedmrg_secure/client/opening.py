@@ -13,6 +13,7 @@ from fedmrg_secure.client.progress import Stopwatch
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, hash_state
 from fedmrg_secure.core.types import IntVector
+from fedmrg_secure.crypto.errors import OpeningRefused
 from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, decode_frame
 from fedmrg_secure.crypto.scheme import Scheme
 from fedmrg_secure.protocol.hashes import aggregate_hash, transcript_hash
@@ -23,7 +24,22 @@ State = Mapping[str, npt.NDArray[np.float32]]
 
 
 def open_sum(site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwatch) -> IntVector:
-    """The exact integer sum, shape (parameters,), opened frame by frame as it comes in."""
+    """The exact integer sum, shape (parameters,), opened frame by frame as it comes in.
+
+    Raises:
+        OpeningRefused: the sum was altered or is under another key. The key is spoiled: refusing
+            tells whoever altered the sum one bit, so there is no second try, restart or not.
+    """
+    try:
+        return _open_frames(site, scheme, aggregate, watch)
+    except OpeningRefused:
+        site.store.spoil_key(aggregate.key_epoch)
+        raise
+
+
+def _open_frames(
+    site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwatch
+) -> IntVector:
     parameters, size = scheme.parameters, site.layout.size
     contributors = len(aggregate.included)
     total = np.empty(size, dtype=np.int64)

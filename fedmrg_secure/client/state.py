@@ -159,6 +159,15 @@ class SiteStore:
     def save_key(self, epoch: int, key: SecretBytes) -> None:
         _write_durably(self._key_path(epoch), key.reveal(), mode=0o600)
 
+    def spoil_key(self, epoch: int) -> None:
+        """Remove a key for good: its opening of a sum was refused, and must not be tried again."""
+        _write_durably(self._spoiled_path(epoch), b"")
+        self._key_path(epoch).unlink(missing_ok=True)
+
+    def is_spoiled(self, epoch: int) -> bool:
+        """Whether `spoil_key` was called for the epoch, before a restart too."""
+        return self._spoiled_path(epoch).exists()
+
     def sealed_keys(self, epoch: int) -> dict[str, bytes] | None:
         """The epoch's key as this site, its maker, has sealed it to each site; None before."""
         path = self._sealed_path(epoch)
@@ -240,6 +249,9 @@ class SiteStore:
     def _point_to(self, training_round: int) -> None:
         content = json.dumps({"training_round": training_round})
         _write_durably(self._folder / "state.json", content.encode())
+
+    def _spoiled_path(self, epoch: int) -> Path:
+        return self._folder / "keys" / f"epoch-{epoch}.spoiled"
 
     def _sealed_path(self, epoch: int) -> Path:
         return self._folder / "keys" / f"epoch-{epoch}.sealed.json"

@@ -105,3 +105,14 @@ def test_a_nonce_lasts_as_long_as_its_round(tmp_path: Path) -> None:
     first = SiteStore(tmp_path).nonce(4)
     assert SiteStore(tmp_path).nonce(4) == first
     assert SiteStore(tmp_path).nonce(5) != first
+
+
+def test_a_spoiled_key_is_gone_for_good(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    store.save_key(1, SecretBytes.random(8))
+    assert not store.is_spoiled(1)
+    store.spoil_key(1)
+    again = SiteStore(tmp_path)
+    assert again.is_spoiled(1)
+    assert again.key(1) is None
+    assert not again.is_spoiled(2)
