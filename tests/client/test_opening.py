@@ -53,7 +53,7 @@ class Federation:
             round=1,
             plan_hash=bytes(32),
             key_epoch=1,
-            key_maker="a",
+            key_maker="b",
             included=tuple(IncludedSite(name, 1, bytes(32)) for name in ("a", "b")),
             chunk_hashes=leaves,
             merkle_root=merkle_root(leaves),
