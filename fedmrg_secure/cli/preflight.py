@@ -14,7 +14,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -59,15 +59,21 @@ class Check:
         return asdict(self)
 
 
-def run_checks(folder: Path, host: str, port: int) -> Iterator[Check]:
+NamedCheck = tuple[str, Callable[[], Check]]
+
+
+def run_checks(
+    folder: Path, host: str, port: int, more: Sequence[NamedCheck] = ()
+) -> Iterator[Check]:
     """All checks, cheap ones first.
 
     Args:
         folder: where runs will be written.
         host: the address to listen on.
         port: the port to try; 0 for any.
+        more: further checks, after the others.
     """
-    checks: list[tuple[str, Callable[[], Check]]] = [
+    checks: list[NamedCheck] = [
         ("python", check_python),
         ("packages", check_packages),
         *((f"extra {extra}", lambda extra=extra: check_extra(extra)) for extra in EXTRAS),
@@ -81,6 +87,7 @@ def run_checks(folder: Path, host: str, port: int) -> Iterator[Check]:
         ("signatures and sealing", check_signatures),
         ("encryption", check_encryption),
         ("base model", check_base_model),
+        *more,
     ]
     for name, check in checks:
         yield guarded(name, check)

@@ -38,7 +38,7 @@ def test_a_busy_port_fails_with_a_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        preflight, "run_checks", lambda folder, host, port: iter([check_port(host, port)])
+        preflight, "run_checks", lambda folder, host, port, more: iter([check_port(host, port)])
     )
     assert run_command(["doctor", "--port", str(busy_port), "--json"]) == 1
     captured = capsys.readouterr()
