@@ -132,11 +132,11 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
 
 def acknowledge(site: Site, applied: Applied) -> None:
     """Tell the coordinator which model this site has after its last applied round."""
-    site.coordinator.acknowledge(
-        applied.round, bytes.fromhex(applied.plan_hash), bytes.fromhex(applied.model_hash)
-    )
     site.log(
         {"type": "round.acknowledged", "round": applied.round, "model_hash": applied.model_hash}
+    )
+    site.coordinator.acknowledge(
+        applied.round, bytes.fromhex(applied.plan_hash), bytes.fromhex(applied.model_hash)
     )
 
 
@@ -216,12 +216,13 @@ def _upload(site: Site, round_number: int, digest: bytes, outgoing: Outgoing) ->
         merkle_root=bytes.fromhex(outgoing.merkle_root),
         total_bytes=outgoing.total_bytes,
     )
+    # Logged first: what the coordinator can show that it received, this site has on record.
+    site.log({"type": "upload.sent", "round": round_number, "upload_root": outgoing.merkle_root})
     try:
         site.coordinator.upload(round_number, manifest, outgoing.frame, tell)
     except (WrongPhase, WrongRound) as error:
         site.progress.emit("excluded", round=round_number, reason=str(error))
         return False
-    site.log({"type": "upload.sent", "round": round_number, "upload_root": outgoing.merkle_root})
     return True
 
 
