@@ -78,6 +78,7 @@ def _evaluate(run: Path, *, follow: bool, stop: threading.Event, output: Output)
             "untrained": dict(result.untrained),
             "final": dict(result.final),
             "mean": dict(result.mean),
+            "pooled": dict(result.pooled),
         }
     )
 

@@ -8,7 +8,7 @@ place.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,10 @@ OnJudged = Callable[[int, str, Metrics], None]
 """Told after a judged round, once a role: round, role, mean of each metric over its centres."""
 
 
+Comparison = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Role -> metric -> {"untrained": value, "final": value}."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The result of `evaluate_run`.
@@ -37,12 +41,15 @@ class Evaluation:
         untrained: centre -> metric -> value before training.
         final: the same after `round`.
         mean: role -> metric -> {"untrained", "final"}, each centre counting once.
+        pooled: the same with all records of a role taken as one set: steadier where centres have
+            few records.
     """
 
     round: int
     untrained: Mapping[str, Metrics]
     final: Mapping[str, Metrics]
-    mean: Mapping[str, Mapping[str, Mapping[str, float]]]
+    mean: Comparison
+    pooled: Comparison
 
 
 def evaluate_run(
@@ -140,11 +147,11 @@ class _Work:
         files = state_files(self._folder.root)
         last = max(files, default=0)
         state = read_state(files[last]) if last else self._initial
-        untrained = {row["centre"]: row["metrics"] for row in self._rows() if _is_untrained(row)}
-        if set(untrained) != {centre.name for centre in self._centres}:
-            untrained = self._judge_round(0, self._initial, full=True)
+        untrained = self._untrained() or self._judge_round(0, self._initial, full=True)
         final = self._judge_round(last, state, full=True) if last else untrained
-        result = Evaluation(last, untrained, final, self._means(untrained, final))
+        result = Evaluation(
+            last, untrained, final, self._means(untrained, final), self._pooled(last)
+        )
         write_samples(
             self._folder.root / "samples",
             self._generator,
@@ -156,6 +163,13 @@ class _Work:
         )
         self._write_summary(result)
         return result
+
+    def _untrained(self) -> dict[str, Metrics] | None:
+        """What an earlier pass found of the untrained model, if it is complete."""
+        found = {row["centre"]: row["metrics"] for row in self._rows() if _is_untrained(row)}
+        pooled = {row["role"] for row in self._rows("pooled") if row["round"] == 0}
+        complete = set(found) == {centre.name for centre in self._centres}
+        return found if complete and pooled == set(self._roles()) else None
 
     def _judge_round(self, number: int, state: State, *, full: bool) -> dict[str, Metrics]:
         """Judge one state; `full`: on all records too. Returns the metrics on the larger set."""
@@ -170,8 +184,10 @@ class _Work:
             rows += [
                 self._row(number, judgement, all_of_them, final=True) for judgement in judgements
             ]
+            rows += self._pooled_rows(number, judgements, all_of_them)
         for row in rows:
             self._folder.append_metrics(row)
+        rows = [row for row in rows if row["kind"] == "evaluation"]
         result = {row["centre"]: row["metrics"] for row in rows if row["final"] == full}
         for role, names in self._roles().items():
             self._on_judged(number, role, _mean(result, names))
@@ -187,24 +203,39 @@ class _Work:
             "role": centre.role,
             "records": len(centre.records[:count]),
             "final": final,
-            "metrics": self._judge.score(judgement, count),
+            "metrics": self._judge.score([judgement], count),
         }
 
-    def _rows(self) -> list[dict[str, Any]]:
-        return [row for row in self._folder.read_metrics() if row.get("kind") == "evaluation"]
+    def _pooled_rows(
+        self, number: int, judgements: Sequence[Judgement], count: int
+    ) -> list[dict[str, Any]]:
+        """A row a role: all its records as one set."""
+        rows = []
+        for role in self._roles():
+            own = [judged for judged in judgements if judged.centre.role == role]
+            rows.append(
+                {
+                    "kind": "pooled",
+                    "round": number,
+                    "role": role,
+                    "records": sum(len(judged.centre.records[:count]) for judged in own),
+                    "metrics": self._judge.score(own, count),
+                }
+            )
+        return rows
 
-    def _means(
-        self, untrained: Mapping[str, Metrics], final: Mapping[str, Metrics]
-    ) -> dict[str, dict[str, dict[str, float]]]:
-        means: dict[str, dict[str, dict[str, float]]] = {}
-        for role, names in self._roles().items():
-            before, after = _mean(untrained, names), _mean(final, names)
-            means[role] = {
-                metric: {"untrained": before[metric], "final": after[metric]}
-                for metric in after
-                if metric in before
-            }
-        return means
+    def _rows(self, kind: str = "evaluation") -> list[dict[str, Any]]:
+        return [row for row in self._folder.read_metrics() if row.get("kind") == kind]
+
+    def _means(self, untrained: Mapping[str, Metrics], final: Mapping[str, Metrics]) -> Comparison:
+        return {
+            role: _compare(_mean(untrained, names), _mean(final, names))
+            for role, names in self._roles().items()
+        }
+
+    def _pooled(self, last: int) -> Comparison:
+        found = {(row["round"], row["role"]): row["metrics"] for row in self._rows("pooled")}
+        return {role: _compare(found[0, role], found[last, role]) for role in self._roles()}
 
     def _roles(self) -> dict[str, list[str]]:
         """The centres' names by role; a role without centres is left out."""
@@ -214,7 +245,12 @@ class _Work:
         return roles
 
     def _write_summary(self, result: Evaluation) -> None:
-        part = {"untrained": result.untrained, "final": result.final, "mean": result.mean}
+        part = {
+            "untrained": result.untrained,
+            "final": result.final,
+            "mean": result.mean,
+            "pooled": result.pooled,
+        }
         write_json(self._folder.summary, {**self._folder.read_summary(), **part})
 
     def _pause(self) -> None:
@@ -225,6 +261,14 @@ class _Work:
 
 def _is_untrained(row: Mapping[str, Any]) -> bool:
     return bool(row["final"]) and row["round"] == 0
+
+
+def _compare(before: Metrics, after: Metrics) -> dict[str, dict[str, float]]:
+    return {
+        metric: {"untrained": before[metric], "final": after[metric]}
+        for metric in after
+        if metric in before
+    }
 
 
 def _mean(results: Mapping[str, Metrics], names: list[str]) -> Metrics:

@@ -141,19 +141,19 @@ class Judge:
             start = end
         return judgements
 
-    def score(self, judgement: Judgement, count: int) -> Metrics:
-        """The metrics of the first `count` records of a judgement, each in [0, 1].
+    def score(self, judgements: Sequence[Judgement], count: int) -> Metrics:
+        """The metrics, each in [0, 1], of the first `count` records of each centre, as one set.
 
-        The diagnosis AUROC is left out where no class has both positive and other records.
+        The diagnosis AUROC is the mean over the classes that some of these records have and some
+        have not; it is left out where there is no such class.
         """
-        records = judgement.centre.records[:count]
-        metrics = score_reports(
-            [record.report for record in records], list(judgement.reports[:count])
-        )
+        records = [record for judged in judgements for record in judged.centre.records[:count]]
+        reports = [report for judged in judgements for report in judged.reports[:count]]
+        metrics = score_reports([record.report for record in records], reports)
         columns = self._generator.class_columns
         areas = diagnosis_auroc(
             [[record.labels[column] for column in columns] for record in records],
-            judgement.positive[:count],
+            np.concatenate([judged.positive[:count] for judged in judgements]),
             [CHEXPERT_CLASSES[column] for column in columns],
         )
         return {**metrics, "diagnosis_auroc": areas["mean"]} if areas else metrics

@@ -104,10 +104,16 @@ class RunFolder:
         write_json(self.manifest, {**content, **fields})
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Append one row to ``metrics.jsonl`` in a single write, so that writers do not mix."""
-        line = json.dumps(row, sort_keys=True) + "\n"
-        with self.metrics.open("ab", buffering=0) as file:
-            file.write(line.encode())
+        """Append one row to ``metrics.jsonl`` in a single write, so that writers do not mix.
+
+        A line that was torn by a kill is ended first, so that it does not take this row with it.
+        """
+        line = (json.dumps(row, sort_keys=True) + "\n").encode()
+        with self.metrics.open("a+b", buffering=0) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The rows of ``metrics.jsonl``; a torn last line is left out."""

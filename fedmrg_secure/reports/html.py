@@ -94,7 +94,7 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
     config = run.config
     scheme = config.secure_aggregation.scheme
     sent = run.summary.communication
-    achieved = utility.summarise(run.evaluations)
+    achieved = utility.summarise(run.evaluations, run.pooled)
     titles = {row.centre: row.title for row in run.evaluations}
     encrypted = scheme != "insecure-plaintext"
     bars = cost.sent_bars(sent, encrypted=encrypted) if sent else ()
@@ -112,6 +112,7 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
         "charts": _charts(achieved),
         "all_metrics": utility.all_metrics(achieved.means) if achieved else (),
         "headline_metrics": utility.HEADLINE,
+        "side_metrics": _side_metrics(achieved),
         "dumbbell": dumbbell,
         "high": _highest(achieved),
         "sent": sent,
@@ -139,6 +140,12 @@ def _charts(achieved: utility.Utility | None) -> list[tuple[str, Markup]]:
         (metric, line_chart(curves, description=f"{utility.metric_title(metric)} by round"))
         for metric, curves in achieved.curves.items()
     ]
+
+
+def _side_metrics(achieved: utility.Utility | None) -> list[str]:
+    """Metrics that the final table shows without a drawing."""
+    found = utility.all_metrics(achieved.means) if achieved else ()
+    return [metric for metric in ("ce_rule_f1_micro", "diagnosis_auroc") if metric in found]
 
 
 def _highest(achieved: utility.Utility | None) -> dict[str, float]:

@@ -35,7 +35,7 @@ def model_card(run: Run, counts: Any, *, after_round: int, has_base: bool) -> st
     )
     environment.filters |= {"escaped": escaped, "count": count_text}
     environment.globals |= {"plural": plural}
-    achieved = utility.summarise(run.evaluations)
+    achieved = utility.summarise(run.evaluations, run.pooled)
     titles = {row.centre: row.title for row in run.evaluations}
     sites = [titles.get(site, title_of(site)) for site in run.sites]
     return environment.get_template("model_card.md.j2").render(
@@ -75,6 +75,9 @@ def _table(achieved: utility.Utility | None) -> str:
         if changes:
             cells = [f"**{_change(changes.get(metric))}**" for metric in shown]
             rows.append([f"**Mean, {role}**", "", "", *cells])
+    for result in achieved.pooled.values():
+        cells = [_change(result.changes.get(metric)) for metric in shown]
+        rows.append([result.title, "", str(result.records), *cells])
     return "\n".join(_row(row) for row in rows)
 
 

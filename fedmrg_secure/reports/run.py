@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fedmrg_secure.core.config import RunConfig
+
+ROLES: Final = ("participating", "unseen")
+"""The two kinds of centre."""
 
 Metrics = Mapping[str, float]
 """Metric name -> value; utility metrics are in [0, 1]."""
@@ -53,6 +57,16 @@ class EvaluationRow:
     role: str
     records: int
     final: bool
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class PooledRow:
+    """The metrics of all test records of a role taken as one set, after one round."""
+
+    round: int
+    role: str
+    records: int
     metrics: Metrics
 
 
@@ -115,6 +129,7 @@ class Run:
     session: Mapping[str, str]
     rounds: tuple[RoundRow, ...]
     evaluations: tuple[EvaluationRow, ...]
+    pooled: tuple[PooledRow, ...]
     summary: Summary
     samples: tuple[Sample, ...]
     problems: tuple[str, ...]

@@ -9,6 +9,7 @@ refused.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
@@ -16,10 +17,12 @@ from fedmrg_secure.core.errors import FedmrgError, InputError
 from fedmrg_secure.core.yaml_source import load_run_config
 from fedmrg_secure.reports.fields import Fields, RunFileInvalid, parse_json, read_text
 from fedmrg_secure.reports.run import (
+    ROLES,
     Communication,
     EvaluationRow,
     LogHead,
     Manifest,
+    PooledRow,
     RoundRow,
     Run,
     Sample,
@@ -76,16 +79,16 @@ def read_run(root: Path) -> Run:
             problems.append(f"{place} is left out: {error}")
             return otherwise
 
-    no_rows: tuple[tuple[RoundRow, ...], tuple[EvaluationRow, ...]] = ((), ())
-    rounds, evaluations = attempt(lambda: _metrics(root / "metrics.jsonl", problems), no_rows)
+    rows = attempt(lambda: _metrics(root / "metrics.jsonl", problems), _Rows())
     empty = _summary(Fields({}, ""))
     return Run(
         root=root,
         manifest=manifest,
         config=config,
         session=attempt(lambda: _load(root / "coordinator" / "session.json").flat(), {}),
-        rounds=rounds,
-        evaluations=evaluations,
+        rounds=tuple(rows.rounds.values()),
+        evaluations=tuple(rows.evaluations.values()),
+        pooled=tuple(rows.pooled.values()),
         summary=attempt(lambda: _summary(_load(root / "summary.json")), empty),
         samples=attempt(lambda: _samples(root / "samples"), ()),
         problems=tuple(problems),
@@ -120,25 +123,36 @@ def _error(fields: Fields) -> str:
     return " ".join(filter(None, (error.text("code", ""), error.text("message", ""))))
 
 
-def _metrics(
-    path: Path, problems: list[str]
-) -> tuple[tuple[RoundRow, ...], tuple[EvaluationRow, ...]]:
-    """Rows by file order; of rows for the same thing the last counts. Bad lines are problems."""
-    rounds: dict[tuple[int, str], RoundRow] = {}
-    evaluations: dict[tuple[int, str, bool], EvaluationRow] = {}
-    lines = read_text(path).splitlines()
-    for number, line in enumerate(lines, start=1):
+@dataclass
+class _Rows:
+    """Rows of ``metrics.jsonl``; of rows about the same thing the last counts."""
+
+    rounds: dict[tuple[int, str], RoundRow] = field(default_factory=dict)
+    evaluations: dict[tuple[int, str, bool], EvaluationRow] = field(default_factory=dict)
+    pooled: dict[tuple[int, str], PooledRow] = field(default_factory=dict)
+
+    def add(self, fields: Fields) -> None:
+        kind = fields.choice("kind", ("round", "evaluation", "pooled"))
+        if kind == "round":
+            row = _round_row(fields)
+            self.rounds[row.round, row.site] = row
+        elif kind == "evaluation":
+            judged = _evaluation_row(fields)
+            self.evaluations[judged.round, judged.centre, judged.final] = judged
+        else:
+            pooled = _pooled_row(fields)
+            self.pooled[pooled.round, pooled.role] = pooled
+
+
+def _metrics(path: Path, problems: list[str]) -> _Rows:
+    """All rows; lines that cannot be read go to `problems`."""
+    rows = _Rows()
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
-            fields = Fields(parse_json(line, path.name), path.name)
-            if fields.choice("kind", ("round", "evaluation")) == "round":
-                row = _round_row(fields)
-                rounds[row.round, row.site] = row
-            else:
-                judged = _evaluation_row(fields)
-                evaluations[judged.round, judged.centre, judged.final] = judged
+            rows.add(Fields(parse_json(line, path.name), path.name))
         except FedmrgError as error:
             problems.append(f"{path.name}, line {number} is left out: {error}")
-    return tuple(rounds.values()), tuple(evaluations.values())
+    return rows
 
 
 def _round_row(fields: Fields) -> RoundRow:
@@ -161,9 +175,18 @@ def _evaluation_row(fields: Fields) -> EvaluationRow:
         round=fields.integer("round"),
         centre=centre,
         title=fields.text("title", "") or title_of(centre),
-        role=fields.choice("role", ("participating", "unseen")),
+        role=fields.choice("role", ROLES),
         records=fields.integer("records"),
         final=fields.flag("final", False),
+        metrics=fields.numbers("metrics"),
+    )
+
+
+def _pooled_row(fields: Fields) -> PooledRow:
+    return PooledRow(
+        round=fields.integer("round"),
+        role=fields.choice("role", ROLES),
+        records=fields.integer("records"),
         metrics=fields.numbers("metrics"),
     )
 
@@ -212,7 +235,7 @@ def _samples(folder: Path) -> tuple[Sample, ...]:
 def _sample(fields: Fields, folder: Path) -> Sample:
     return Sample(
         centre=fields.text("centre"),
-        role=fields.choice("role", ("participating", "unseen")),
+        role=fields.choice("role", ROLES),
         record_id=fields.text("record_id", ""),
         image_png=_image(folder, fields.text("image")),
         reference=fields.text("reference"),

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedmrg_secure.reports.plots import Curve
-from fedmrg_secure.reports.run import EvaluationRow
-
-ROLES: Final = ("participating", "unseen")
+from fedmrg_secure.reports.run import ROLES, EvaluationRow, PooledRow
 
 METRIC_TITLES: Final = {
     "bleu4": "BLEU-4",
@@ -56,6 +54,7 @@ class Utility:
     Attributes:
         centres: final table, participating centres first.
         means: role -> metric -> mean over that role's centres, each centre counting once.
+        pooled: role -> all its records as one set; a role without such figures is left out.
         curves: metric -> lines for the chart, means last.
         last_round: the round that `after` values come from.
         records: the number of records behind a point of the curves, smallest and largest centre.
@@ -63,12 +62,13 @@ class Utility:
 
     centres: tuple[CentreResult, ...]
     means: dict[str, dict[str, Change]]
+    pooled: dict[str, CentreResult]
     curves: dict[str, tuple[Curve, ...]]
     last_round: int
     records: tuple[int, int]
 
 
-def summarise(rows: Sequence[EvaluationRow]) -> Utility | None:
+def summarise(rows: Sequence[EvaluationRow], pooled: Sequence[PooledRow] = ()) -> Utility | None:
     """Order a run's evaluation; None where nothing was evaluated."""
     if not rows:
         return None
@@ -79,6 +79,7 @@ def summarise(rows: Sequence[EvaluationRow]) -> Utility | None:
     return Utility(
         centres=centres,
         means={role: _mean([c for c in centres if c.role == role]) for role in ROLES},
+        pooled=_pooled(pooled, last),
         curves={metric: lines for metric, lines in curves.items() if lines},
         last_round=last,
         records=(min(counts), max(counts)),
@@ -105,15 +106,32 @@ def _names(rows: Iterable[EvaluationRow], role: str) -> list[str]:
 def _centre(rows: Sequence[EvaluationRow], name: str, last: int) -> CentreResult:
     before, after = _judged(rows, name, 0), _judged(rows, name, last)
     known = after or before or next(row for row in rows if row.centre == name)
-    metrics = {metric for row in (before, after) if row for metric in row.metrics}
-    changes = {
+    return CentreResult(known.title, known.role, known.records, _changes(before, after, last))
+
+
+def _pooled(rows: Sequence[PooledRow], last: int) -> dict[str, CentreResult]:
+    found = {(row.round, row.role): row for row in rows}
+    results = {}
+    for role in ROLES:
+        before, after = found.get((0, role)), found.get((last, role))
+        known = after or before
+        if known is not None:
+            changes = _changes(before, after, last)
+            results[role] = CentreResult(f"All records, {role}", role, known.records, changes)
+    return results
+
+
+def _changes(
+    before: EvaluationRow | PooledRow | None, after: EvaluationRow | PooledRow | None, last: int
+) -> dict[str, Change]:
+    """By metric; nothing counts as trained while the last judged round is 0."""
+    return {
         metric: Change(
             before.metrics.get(metric) if before else None,
             after.metrics.get(metric) if after and last else None,
         )
-        for metric in metrics
+        for metric in dict.fromkeys(m for row in (before, after) if row for m in row.metrics)
     }
-    return CentreResult(known.title, known.role, known.records, changes)
 
 
 def _judged(rows: Iterable[EvaluationRow], name: str, number: int) -> EvaluationRow | None:

@@ -15,9 +15,9 @@ from fedmrg_secure.federation.states import NoTrainedState
 from tests.fixtures.trained_run import CONFIG, build, set_status, write_state, write_trained_run
 
 
-def rows_of(root: Path) -> list[dict[str, Any]]:
+def rows_of(root: Path, kind: str = "evaluation") -> list[dict[str, Any]]:
     lines = (root / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return [row for row in map(json.loads, lines) if row["kind"] == kind]
 
 
 def test_untrained_and_newest_state_are_judged(tmp_path: Path) -> None:
@@ -42,6 +42,16 @@ def test_untrained_and_newest_state_are_judged(tmp_path: Path) -> None:
     assert summary["final"] != summary["untrained"]
     unseen = [row["metrics"]["bleu4"] for row in rows if row["final"] and row["round"] == 2][-2:]
     assert summary["mean"]["unseen"]["bleu4"]["final"] == pytest.approx(sum(unseen) / 2)
+    pooled = {(row["round"], row["role"]): row for row in rows_of(root, "pooled")}
+    assert pooled[2, "unseen"]["records"] == sum(
+        row["records"]
+        for row in rows
+        if row["final"] and row["round"] == 2 and row["role"] == "unseen"
+    )
+    assert summary["pooled"]["unseen"]["bleu1"] == {
+        "untrained": pooled[0, "unseen"]["metrics"]["bleu1"],
+        "final": pooled[2, "unseen"]["metrics"]["bleu1"],
+    }
     assert len(json.loads((root / "samples" / "samples.json").read_text(encoding="utf-8"))) == 6
 
 
@@ -49,6 +59,15 @@ def test_judging_again_gives_the_same_figures(tmp_path: Path) -> None:
     root = write_trained_run(tmp_path)
     first, second = evaluate_run(root), evaluate_run(root)
     assert first == second
+
+
+def test_an_evaluation_cut_short_is_done_again(tmp_path: Path) -> None:
+    root = write_trained_run(tmp_path)
+    whole = evaluate_run(root)
+    lines = (root / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    cut = next(at for at, line in enumerate(lines) if '"pooled"' in line)
+    (root / "metrics.jsonl").write_text("".join(lines[:cut]) + lines[cut][:20], encoding="utf-8")
+    assert evaluate_run(root) == whole
 
 
 def test_nothing_trained_is_told(tmp_path: Path) -> None:

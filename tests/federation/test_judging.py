@@ -73,12 +73,25 @@ def test_scores_are_those_of_the_part(
 ) -> None:
     judge = judge_of(generator, centres)
     judgement = judge.judge(3)[-1]
-    metrics = judge.score(judgement, 2)
+    metrics = judge.score([judgement], 2)
     wanted = score_reports(
         [record.report for record in judgement.centre.records[:2]], list(judgement.reports[:2])
     )
     assert {name: metrics[name] for name in wanted} == wanted
     assert all(0 <= value <= 1 for value in metrics.values())
+
+
+def test_pooled_scores_take_all_records_as_one_set(
+    generator: ReportGenerator, centres: tuple[Centre, ...]
+) -> None:
+    judge = judge_of(generator, centres)
+    judgements = judge.judge(2)
+    wanted = score_reports(
+        [record.report for judged in judgements for record in judged.centre.records[:2]],
+        [report for judged in judgements for report in judged.reports],
+    )
+    metrics = judge.score(judgements, 2)
+    assert {name: metrics[name] for name in wanted} == wanted
 
 
 def test_it_stops_when_asked(generator: ReportGenerator, centres: tuple[Centre, ...]) -> None:

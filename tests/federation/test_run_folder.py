@@ -73,6 +73,8 @@ def test_metrics_survive_a_torn_last_line(tmp_path: Path) -> None:
     with folder.metrics.open("a") as file:
         file.write('{"kind": "rou')
     assert folder.read_metrics() == [{"kind": "round", "round": 1}]
+    folder.append_metrics({"kind": "round", "round": 2})
+    assert [row["round"] for row in folder.read_metrics()] == [1, 2]
 
 
 def test_the_manifest_keeps_what_was_said_before(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_a_whole_run_is_told(tmp_path: Path) -> None:
         "0f" * 32,
         "fedmrg run configs/quickstart.yaml",
         "Coordinator with any one site",
+        "All records, unseen",
     ):
         assert text in page, text
     assert "patient images" not in page

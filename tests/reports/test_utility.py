@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedmrg_secure.reports.run import EvaluationRow
+from fedmrg_secure.reports.run import EvaluationRow, PooledRow
 from fedmrg_secure.reports.utility import all_metrics, summarise
 
 
@@ -52,6 +52,19 @@ def test_curves_use_the_same_records_in_every_round() -> None:
     mean = [curve for curve in utility.curves["bleu4"] if curve.mean and curve.role == "unseen"]
     assert mean[0].points == ((0, pytest.approx(0.1)), (2, pytest.approx(0.5)))
     assert utility.records == (10, 10)
+
+
+def test_pooled_figures() -> None:
+    pooled = [PooledRow(n, "unseen", 80, {"bleu4": value}) for n, value in ((0, 0.1), (2, 0.5))]
+    utility = summarise(ROWS, pooled)
+    assert utility is not None
+    assert list(utility.pooled) == ["unseen"]
+    result = utility.pooled["unseen"]
+    assert (result.records, result.changes["bleu4"].before, result.changes["bleu4"].after) == (
+        80,
+        0.1,
+        0.5,
+    )
 
 
 def test_only_the_untrained_model_judged() -> None:
