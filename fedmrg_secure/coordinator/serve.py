@@ -31,13 +31,13 @@ from fedmrg_secure.crypto.roster import Roster
 from fedmrg_secure.protocol.channel import TlsIdentity
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.protocol.phases import SessionPhase
-from fedmrg_secure.protocol.server import Server
+from fedmrg_secure.protocol.server import CALLS_PER_PARTY, Server
 
 FRAME_ERRORS = (FrameLengthWrong, FrameNotOurs, FrameMismatch, ResidueOutOfRange)
 """What a site may be told of its own frame, code and all."""
 
 _STOP_GRACE_S = 5.0
-_MOST_WORKERS = 64
+_MOST_WORKERS = 128
 
 
 def open_session(folder: Path, roster: Roster, log: EventLog, report: Report) -> Session:
@@ -117,7 +117,7 @@ def serve_session(
         host=host,
         port=port,
         forwarded=FRAME_ERRORS,
-        workers=min(_MOST_WORKERS, 8 + 3 * len(session.manifest.sites)),
+        workers=min(_MOST_WORKERS, 8 + CALLS_PER_PARTY * len(session.manifest.sites)),
     )
     server.start()
     try:

@@ -20,7 +20,6 @@ from fedmrg_secure.protocol.errors import (
     Conflict,
     NotAvailable,
     NotPermitted,
-    SessionEnded,
     StateMismatch,
     WeightRefused,
     WrongPhase,
@@ -100,8 +99,7 @@ class CoordinatorService:
                 if known.weight != message.weight:
                     raise Conflict(f"{call.site} has accepted with weight {known.weight}")
                 return m.Receipt()
-            if state.ended:
-                raise SessionEnded(f"the session has {state.phase.name.lower()}: {state.reason}")
+            self._session.require_running()
             ledger.commit(
                 replace(state, sites={**state.sites, call.site: SiteRecord(message.weight)}),
                 {
@@ -208,12 +206,12 @@ class CoordinatorService:
             )
 
     def _fetch_key(self, call: Call, message: m.FetchKey) -> m.Message:
-        self._session.require_member(call.site)
+        self._session.require_accepted(call.site)
         return m.KeyDelivery(self._session.store.sealed_key(message.epoch, call.site) or b"")
 
     def _get_upload_status(self, call: Call, message: m.GetUploadStatus) -> m.Message:
         session, number = self._session, call.envelope.round
-        session.require_member(call.site)
+        session.require_accepted(call.site)
         current = session.ledger.state.round
         complete = bool(current and current.number == number and call.site in current.uploaded)
         return m.UploadStatus(

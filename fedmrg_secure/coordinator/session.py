@@ -107,8 +107,17 @@ class Session:
             SessionEnded: the session is over.
             NotPermitted: the site has not accepted the session.
         """
+        self.require_running()
+        self.require_accepted(site)
+
+    def require_running(self) -> None:
+        """Raise `SessionEnded` if the session is over."""
         state = self.ledger.state
         if state.ended:
-            raise SessionEnded(f"the session has {state.phase.name.lower()}: {state.reason}")
-        if site not in state.sites:
+            because = f": {state.reason}" if state.reason else ""
+            raise SessionEnded(f"the session has {state.phase.name.lower()}{because}")
+
+    def require_accepted(self, site: str) -> None:
+        """Raise `NotPermitted` if the site has not accepted the session."""
+        if site not in self.ledger.state.sites:
             raise NotPermitted(f"{site} has not accepted the session")

@@ -19,6 +19,7 @@ from fedmrg_secure.protocol.errors import (
     CoordinatorFull,
     CoordinatorUnreachable,
     NotAuthenticated,
+    TooManyCalls,
 )
 from fedmrg_secure.protocol.status import error_of
 
@@ -33,8 +34,11 @@ _TRANSIENT: Final = frozenset(
         grpc.StatusCode.CANCELLED,  # the server shut down while the call was under way
         grpc.StatusCode.UNKNOWN,
         grpc.StatusCode.INTERNAL,  # a stream reset by a dying server
+        grpc.StatusCode.RESOURCE_EXHAUSTED,  # all of the server's workers are busy
     }
 )
+
+_PASSING: Final = (CoordinatorFull, TooManyCalls)
 
 T = TypeVar("T")
 
@@ -107,29 +111,35 @@ class PatientCaller:
                 moves, however slowly, is not given up.
 
         Raises:
-            ProtocolError: the coordinator refused; repeated only when it is full.
+            ProtocolError: the coordinator refused; repeated only when it is full or busy.
             CoordinatorUnreachable: no success and no progress for `patience_s`.
             CallCancelled: `close` was called.
         """
         deadline = time.monotonic() + self.patience_s
         pause_s = _FIRST_PAUSE_S
-        while True:
+        while not self.closed:
             try:
                 return attempt()
             except grpc.RpcError as error:
                 last = self._reason_to_repeat(error)
+            except ValueError as error:  # gRPC's answer to a call on a closed channel
+                if self.closed:
+                    break
+                raise error
             if made_progress():
                 deadline = time.monotonic() + self.patience_s
                 pause_s = _FIRST_PAUSE_S
             if time.monotonic() >= deadline:
-                if isinstance(last, CoordinatorFull):
+                if isinstance(last, _PASSING):
                     raise last
                 raise CoordinatorUnreachable(
                     f"no answer from the coordinator for {self.patience_s:g} s: {last}",
-                    hint="check that it runs, its address, and the network between",
+                    hint="check that it runs, its address, and the network between; a coordinator "
+                    "that refuses this site's certificate just closes the connection",
                 )
             self._closed.wait(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        raise CallCancelled("the client was closed")
 
     def _reason_to_repeat(self, error: grpc.RpcError) -> Exception:
         """Why the call may be repeated; raises where it may not."""
@@ -137,7 +147,7 @@ class PatientCaller:
             raise CallCancelled("the client was closed") from error
         code, details = error.code(), error.details() or ""
         refusal = error_of(details, error.trailing_metadata())
-        if isinstance(refusal, CoordinatorFull):
+        if isinstance(refusal, _PASSING):
             return refusal
         if refusal is not None:
             raise refusal from None

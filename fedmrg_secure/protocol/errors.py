@@ -119,6 +119,12 @@ class CoordinatorFull(ProtocolError):
     code: ClassVar[str] = "FMRG-5017"
 
 
+class TooManyCalls(ProtocolError):
+    """The caller has too many calls under way, or calls too often; try again a little later."""
+
+    code: ClassVar[str] = "FMRG-5023"
+
+
 class CoordinatorUnreachable(ProtocolError):
     """No answer came within the caller's patience."""
 

@@ -23,11 +23,16 @@ from fedmrg_secure.protocol.sequence import Sequence
 from fedmrg_secure.protocol.service import Call, Service
 from fedmrg_secure.protocol.status import CODE_KEY, sanitised, status_of
 from fedmrg_secure.protocol.streams import IdleWatch
+from fedmrg_secure.protocol.turnstile import Turnstile
 from fedmrg_secure.protocol.v1 import transport_pb2
 
 SERVICE_NAME: Final = "fedmrg.v1.Federation"
 _STREAMS_PER_CONNECTION: Final = 32
 _IDLE_STREAM_S: Final = 60.0
+CALLS_PER_PARTY: Final = 4
+"""Calls of one party at a time: heartbeat, one stream, one more, and one that is just ending."""
+_CALLS_PER_S: Final = 100.0
+_CALL_BURST: Final = 400
 
 M = TypeVar("M")
 
@@ -85,6 +90,7 @@ class Server:
         self._forwarded = forwarded
         self._sequence = Sequence()
         self._watch = IdleWatch(idle_stream_s)
+        self._turnstile = Turnstile(CALLS_PER_PARTY, _CALLS_PER_S, _CALL_BURST)
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="fedmrg-call"),
             maximum_concurrent_rpcs=4 * workers,
@@ -195,6 +201,9 @@ class Server:
         in_session: bool = True,
     ) -> tuple[Call, M]:
         site = self._identity(context)
+        self._turnstile.enter(site)
+        if not context.add_callback(lambda: self._turnstile.leave(site)):
+            self._turnstile.leave(site)  # the caller is gone already
         envelope = Envelope.from_bytes(data)
         message = open_envelope(
             envelope,

@@ -35,6 +35,7 @@ STATUS: Final[dict[type[FedmrgError], grpc.StatusCode]] = {
     e.SessionEnded: grpc.StatusCode.FAILED_PRECONDITION,
     e.CoordinatorFault: grpc.StatusCode.INTERNAL,
     e.CoordinatorFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    e.TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 """Every error that goes over the wire, with its gRPC status: the error registry of `SPEC.md`."""
 

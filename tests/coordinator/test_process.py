@@ -1,7 +1,6 @@
 """The coordinator as a real process: killed anywhere, full disk, busy port, orderly stop."""
 
 import json
-import os
 import re
 import resource
 import signal
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from fedmrg_secure.audit_log.recompute import verify_log
 from fedmrg_secure.crypto.frame import AGGREGATE
@@ -223,28 +221,9 @@ def test_a_failed_session_exits_with_1_and_the_reason(tmp_path: Path) -> None:
     assert "absent: alpha, beta, gamma" in error
 
 
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [(None, "FMRG-5020"), (b"{}", "FMRG-5020"), (b"not json", "FMRG-5020")],
-    ids=["absent", "empty", "no json"],
-)
-def test_a_bad_manifest_is_wrong_input(tmp_path: Path, content: bytes | None, code: str) -> None:
+def test_an_absent_manifest_is_wrong_input(tmp_path: Path) -> None:
     federation = make_federation(tmp_path)
-    path = federation.coordinator / "session.json"
-    path.unlink() if content is None else path.write_bytes(content)
-    exit_code, error = Process(federation).end()
-    assert exit_code == 2
-    assert code in error
-    assert "session.json" in error
-
-
-def test_another_session_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    federation = make_federation(tmp_path)
-    first = Process(federation)
-    os.kill(first.process.pid, signal.SIGTERM)
-    first.end()
-    federation.port = 0
-    changed = json.loads(federation.manifest.to_bytes()) | {"nonce": "11" * 32}
-    type(federation.manifest)(**changed).write(federation.coordinator / "session.json")
+    (federation.coordinator / "session.json").unlink()
     code, error = Process(federation).end()
-    assert (code, "FMRG-8503" in error) == (2, True), error
+    assert code == 2
+    assert "session.json  FMRG-5020" in error
