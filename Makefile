@@ -39,6 +39,7 @@ format: $(READY)  ## format the code and mend what ruff can mend
 
 docs: $(READY)  ## write the generated pages of docs/
 	$(BIN)/python tools/error_table.py
+	$(BIN)/python tools/config_reference.py
 
 base-model: $(READY)  ## remake the shipped decoder base from public phantom reports (minutes)
 	$(BIN)/python -m fedmrg_secure.training.pretrain_base

@@ -160,6 +160,22 @@ def test_nothing_is_left_for_later_or_bound_to_one_machine() -> None:
     assert found == []
 
 
+def test_the_page_about_the_configuration_is_what_the_models_say() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/config_reference.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_key_of_the_configuration_says_what_it_means() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    silent = re.findall(r"^\| `(\w+)` .*\|  \|$", page, re.MULTILINE)
+    assert set(silent) <= {"name", "source", *RunConfig.model_fields, "splits", "columns"}
+
+
 def test_error_codes_are_unique_and_the_page_lists_them() -> None:
     done = subprocess.run(
         [sys.executable, "tools/error_table.py", "--check"],

@@ -24,9 +24,9 @@ class Section(BaseModel):
 class Splits(Section):
     """Shares of a participating centre's patients; they sum to 1."""
 
-    train: float = Field(0.7, gt=0, lt=1)
-    validation: float = Field(0.1, gt=0, lt=1)
-    test: float = Field(0.2, gt=0, lt=1)
+    train: float = Field(0.7, gt=0, lt=1, description="what the site learns from")
+    validation: float = Field(0.1, gt=0, lt=1, description="kept apart for choices")
+    test: float = Field(0.2, gt=0, lt=1, description="what the model is judged on")
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
@@ -50,11 +50,11 @@ class PhantomData(Section):
 class ManifestColumns(Section):
     """Which column of the manifest holds what."""
 
-    id: str = "study_id"
-    patient: str = "patient_id"
-    image: str = "image"
-    report: str = "report"
-    centre: str = "centre"
+    id: str = Field("study_id", description="unique for each row")
+    patient: str = Field("patient_id", description="splits never part a patient's rows")
+    image: str = Field("image", description="path relative to root: PNG, JPEG or DICOM")
+    report: str = Field("report", description="the reference report, not empty")
+    centre: str = Field("centre", description="the institution that the row belongs to")
     split: str | None = Field(None, description="train/validation/test given by the file itself")
 
 
@@ -69,7 +69,9 @@ class ManifestData(Section):
         default_factory=dict, description="keep rows whose column has one of these values"
     )
     participating: list[str] = Field(min_length=1, description="centres that train")
-    unseen: list[str] | Literal["rest", "none"] = "none"
+    unseen: list[str] | Literal["rest", "none"] = Field(
+        "none", description="centres that never train and are judged; rest: all others"
+    )
     seed: int = Field(2026, ge=0, description="fixes the split by patient")
     splits: Splits = Splits()
     image_size: int = Field(96, ge=32, le=1024, description="side of the square input, pixels")
@@ -81,15 +83,17 @@ class ManifestData(Section):
 class ModelConfig(Section):
     """The report generator that is trained."""
 
-    encoder: Literal["builtin"] = "builtin"
+    encoder: Literal["builtin"] = Field("builtin", description="a small residual network")
     decoder: str = Field(
         "builtin", min_length=1, description="builtin, smollm2, a transformers folder or a hub id"
     )
     allow_hub: bool = Field(False, description="let a hub id be downloaded (not a local folder)")
-    classes: tuple[str, ...] = Field(CHEXPERT_CLASSES, min_length=1)
+    classes: tuple[str, ...] = Field(
+        CHEXPERT_CLASSES, min_length=1, description="diagnosed and told to the decoder as prompts"
+    )
     visual_tokens: int = Field(9, ge=1, le=256, description="length of the visual prefix")
-    max_report_tokens: int = Field(112, ge=8, le=1024)
-    min_report_tokens: int = Field(4, ge=0)
+    max_report_tokens: int = Field(112, ge=8, le=1024, description="longer reports are cut")
+    min_report_tokens: int = Field(4, ge=0, description="of a generated report")
     beams: int = Field(1, ge=1, le=16, description="1 is greedy")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the frozen decoder; what is trained is always float32"
@@ -99,13 +103,15 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """Local training at a site, the same at every site."""
 
-    rounds: int = Field(8, ge=1)
+    rounds: int = Field(8, ge=1, description="closed rounds of the whole run")
     local_steps: int = Field(40, ge=1, description="optimiser steps a round")
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(16, ge=1, description="records of one step")
     learning_rate: float = Field(2e-3, gt=0, description="of everything but LoRA")
     adapter_learning_rate: float = Field(4e-3, gt=0, description="of the LoRA matrices")
-    weight_decay: float = Field(0.0, ge=0)
-    diagnosis_weight: float = Field(4.0, ge=0, description="lambda_c of docs/method.md")
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
+    diagnosis_weight: float = Field(
+        4.0, ge=0, description="of the diagnosis loss beside the report loss"
+    )
     status_mixing: float = Field(
         0.2, ge=0, le=1, description="share of prompt statuses predicted, not taken from the report"
     )
@@ -116,8 +122,10 @@ class TrainingConfig(Section):
 class UpdateConfig(Section):
     """What leaves a site."""
 
-    factorization: Literal["ffa"] = "ffa"
-    rank: int = Field(8, ge=1, le=256)
+    factorization: Literal["ffa"] = Field(
+        "ffa", description="A is frozen and common, B is trained: then updates add exactly"
+    )
+    rank: int = Field(8, ge=1, le=256, description="of the LoRA matrices")
     alpha: float = Field(16.0, gt=0, description="LoRA scaling is alpha / rank")
     clip_norm: float = Field(20.0, gt=0, description="L2 bound on one site's update")
     precision_bits: int = Field(
@@ -131,7 +139,9 @@ class UpdateConfig(Section):
 class SecureAggregationConfig(Section):
     """How updates are encrypted."""
 
-    scheme: Literal["ckks-shared", "insecure-plaintext"] = "ckks-shared"
+    scheme: Literal["ckks-shared", "insecure-plaintext"] = Field(
+        "ckks-shared", description="insecure-plaintext encrypts nothing"
+    )
     acknowledge_collusion_risk: bool = Field(
         False, description="ckks-shared: the coordinator together with any one site can decrypt"
     )
@@ -153,11 +163,15 @@ class FederationConfig(Section):
         None, min_length=1, description="participating centres that train; all when absent"
     )
     min_sites: int = Field(2, ge=1, description="a round with fewer uploads is aborted")
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", description="where the coordinator of `fedmrg run` listens")
     port: int = Field(0, ge=0, le=65535, description="0: any free port")
     site_timeout_s: float = Field(20.0, gt=0, description="silence after which a site is lost")
-    join_deadline_s: float = Field(180.0, gt=0)
-    round_deadline_s: float = Field(3600.0, gt=0)
+    join_deadline_s: float = Field(
+        180.0, gt=0, description="then the first round starts without sites that did not join"
+    )
+    round_deadline_s: float = Field(
+        3600.0, gt=0, description="then a round goes on without uploads that did not come"
+    )
 
 
 class EvaluationConfig(Section):
