@@ -88,7 +88,7 @@ def _load(folder: Path, site: str | None) -> tuple[ReportGenerator, int, int]:
         return exported.generator, exported.image_size, exported.after_round
 
     from fedmrg_secure.core.yaml_source import load_run_config
-    from fedmrg_secure.federation.states import newest_state
+    from fedmrg_secure.federation.states import newest_state, require_same_base
     from fedmrg_secure.model.report_generator import build_report_generator
     from fedmrg_secure.reports.run_folder import require_run
 
@@ -99,6 +99,7 @@ def _load(folder: Path, site: str | None) -> tuple[ReportGenerator, int, int]:
     generator = build_report_generator(
         config.model, config.update, image_size=size, seed=config.seed
     )
+    require_same_base(folder, generator.base_hash)
     generator.load_shared_state(state)
     return generator, size, number
 

@@ -18,7 +18,13 @@ from fedmrg_secure.core.yaml_source import load_run_config
 from fedmrg_secure.federation.judging import Judge, Judgement, Metrics, Stopped, load_centres
 from fedmrg_secure.federation.run_folder import RunFolder, write_json
 from fedmrg_secure.federation.samples import write_samples
-from fedmrg_secure.federation.states import State, newest_state, read_state, state_files
+from fedmrg_secure.federation.states import (
+    State,
+    newest_state,
+    read_state,
+    require_same_base,
+    state_files,
+)
 from fedmrg_secure.model.report_generator import build_report_generator
 
 _POLL_S: Final = 0.3
@@ -105,6 +111,7 @@ class _Work:
         self._generator = build_report_generator(
             config.model, config.update, image_size=size, seed=config.seed
         )
+        require_same_base(folder.root, self._generator.base_hash)
         self._initial = self._generator.shared_state()
         most = max(self._settings.final_records_per_centre, self._settings.records_per_centre)
         self._centres = load_centres(config.data, at_most=most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -27,6 +28,38 @@ class StateUnreadable(FedmrgError):
     """A file with a shared state is broken."""
 
     code: ClassVar[str] = "FMRG-6402"
+
+
+class AnotherBase(FedmrgError):
+    """The frozen part of the model is not the one that the run was trained on."""
+
+    code: ClassVar[str] = "FMRG-6403"
+
+
+def require_same_base(root: Path, base_hash: str) -> None:
+    """Return if a run's session pins this frozen model, or if the folder has no session.
+
+    Args:
+        root: the run's folder.
+        base_hash: of the model built here, hex.
+
+    Raises:
+        AnotherBase: they differ, or the session cannot be read.
+    """
+    path = root / "coordinator" / "session.json"
+    if not path.exists():
+        return
+    try:
+        session = json.loads(path.read_text(encoding="utf-8"))
+        pinned = session["base_hash"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise AnotherBase("the run's session cannot be read", location=str(path)) from error
+    if pinned != base_hash:
+        raise AnotherBase(
+            "the frozen model built here is not the one that the run was trained on",
+            hint="use the version of fedmrg_secure that run.json names, and the same decoder",
+            location=str(path),
+        )
 
 
 def state_files(root: Path, site: str | None = None) -> dict[int, Path]:

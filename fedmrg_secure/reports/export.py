@@ -64,6 +64,7 @@ def export_run(run: Run, state: State, out: Path, *, after_round: int) -> None:
 
     Raises:
         OutputNotEmpty: `out` holds something.
+        ExportBroken: the run was trained on another frozen model than the one built here.
         StateMismatch: `state` does not fit the run's configuration.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -72,6 +73,8 @@ def export_run(run: Run, state: State, out: Path, *, after_round: int) -> None:
     generator = build_report_generator(
         config.model, config.update, image_size=config.data.image_size, seed=config.seed
     )
+    if run.session.get("base_hash", generator.base_hash) != generator.base_hash:
+        raise _another_base(run.root)
     generator.load_shared_state(state)
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(out.name + ".part")
@@ -130,13 +133,17 @@ def load_export(folder: Path) -> ExportedModel:
     size = fields.integer("image_size")
     generator = build_report_generator(model, update, image_size=size, seed=fields.integer("seed"))
     if generator.base_hash != fields.text("base_hash"):
-        raise ExportBroken(
-            "the frozen part built here is not the one that was trained on",
-            hint="install the same version of fedmrg_secure, and name the same decoder",
-            location=str(folder),
-        )
+        raise _another_base(folder)
     generator.load_shared_state({**_tensors(folder / PARTS), **_adapter(folder / _ADAPTER)})
     return ExportedModel(generator, size, fields.integer("round"))
+
+
+def _another_base(folder: Path) -> ExportBroken:
+    return ExportBroken(
+        "the frozen model built here is not the one that was trained on",
+        hint="install the same version of fedmrg_secure, and name the same decoder",
+        location=str(folder),
+    )
 
 
 def _parts(generator: ReportGenerator) -> dict[str, npt.NDArray[np.float32]]:

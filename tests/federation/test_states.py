@@ -9,10 +9,12 @@ import pytest
 
 from fedmrg_secure.core.types import InvalidName
 from fedmrg_secure.federation.states import (
+    AnotherBase,
     NoTrainedState,
     StateUnreadable,
     newest_state,
     read_state,
+    require_same_base,
     state_files,
 )
 from tests.fixtures.trained_run import SITES, write_state
@@ -54,3 +56,16 @@ def test_a_broken_state_is_told(root: Path) -> None:
     with pytest.raises(StateUnreadable) as caught:
         read_state(path)
     assert caught.value.location == str(path)
+
+
+def test_the_base_must_be_the_one_the_session_pins(tmp_path: Path) -> None:
+    require_same_base(tmp_path, "aa")
+    session = tmp_path / "coordinator" / "session.json"
+    session.parent.mkdir()
+    session.write_text('{"base_hash": "aa"}', encoding="utf-8")
+    require_same_base(tmp_path, "aa")
+    with pytest.raises(AnotherBase):
+        require_same_base(tmp_path, "bb")
+    session.write_text("{", encoding="utf-8")
+    with pytest.raises(AnotherBase):
+        require_same_base(tmp_path, "aa")

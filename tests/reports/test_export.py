@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,12 @@ def test_a_foreign_state_leaves_nothing_behind(root: Path, tmp_path: Path) -> No
     with pytest.raises(StateMismatch):
         export_run(read_run(root), {}, tmp_path / "out", after_round=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_on_another_base_is_not_exported(root: Path, tmp_path: Path) -> None:
+    run = replace(read_run(root), session={"base_hash": "00" * 32})
+    with pytest.raises(ExportBroken, match="frozen model"):
+        export_run(run, newest_state(root)[1], tmp_path / "out", after_round=1)
 
 
 @pytest.mark.parametrize(
