@@ -98,8 +98,10 @@ def build_app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
     end_with_parent()
-    # Libraries announce their own coming changes; that is nothing a user can act upon.
+    # Libraries announce their own coming changes, and gRPC's core says in its own words what we
+    # say in ours: nothing that a user can act upon.
     warnings.simplefilter("ignore", FutureWarning)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
 
 
