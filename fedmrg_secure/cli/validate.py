@@ -21,6 +21,10 @@ def register(app: typer.Typer) -> None:
 
 def validate(
     config: Annotated[Path, typer.Argument(help="The run's YAML file.", show_default=False)],
+    site: Annotated[
+        str | None,
+        typer.Option(help="Check as this site of a real federation, with its data alone."),
+    ] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,14 +40,16 @@ def validate(
       fedmrg validate configs/quickstart.yaml
 
       fedmrg validate configs/quickstart.yaml --set update.rank=16 --json
+
+      fedmrg validate /srv/fedmrg/st-anna/config.yaml --site st-anna
     """
     from fedmrg_secure.core.yaml_source import load_run_config
-    from fedmrg_secure.federation.plan import make_plan
+    from fedmrg_secure.federation.plan import make_plan, plan_site
 
     output = Output(as_json=as_json)
     run_config = load_run_config(config, overrides or ())
     with placed(config, overrides or ()):
-        plan = make_plan(run_config)
+        plan = plan_site(run_config, site) if site else make_plan(run_config)
     output.say(f"{config} is sound.")
     show_plan(output, plan)
 
@@ -55,7 +61,10 @@ def show_plan(output: Output, plan: RunPlan) -> None:
         "Centres",
         ["centre", "part", "training records", "weight"],
         [
-            *((site, "trains", plan.records[site], plan.weights[site]) for site in plan.sites),
+            *(
+                (site, "trains", plan.records.get(site, ""), plan.weights[site])
+                for site in plan.sites
+            ),
             *((centre, "unseen, judged only", "", "") for centre in plan.unseen),
         ],
     )

@@ -153,13 +153,44 @@ def make_plan(config: RunConfig) -> RunPlan:
     """
     task = describe_task(config.data)
     sites = _chosen_sites(config, task)
+    records = {site: len(load_centre(config.data, site).train) for site in sites}
+    return _assemble(config, task, sites, records, _weights(config, records))
+
+
+def plan_site(config: RunConfig, site: str) -> RunPlan:
+    """The run as one site of a real federation sees it: its own data, the others' names.
+
+    Args:
+        config: the site's own configuration; ``federation.sites`` lists all sites.
+        site: its party name.
+
+    Raises:
+        InputError: as `make_plan`; UnknownSite where the site is not listed.
+    """
+    sites = tuple(sorted(map(party_name, config.federation.sites or ())))
+    if site not in sites:
+        raise UnknownSite(
+            f"{site} is not in federation.sites",
+            hint="list every site of the federation there, this one too",
+        )
+    task = describe_task(config.data)
+    records = {site: len(load_centre(config.data, site).train)}
+    # What the others weigh is theirs to say: equal weights stand for them.
+    return _assemble(config, task, sites, records, dict.fromkeys(sites, 1))
+
+
+def _assemble(
+    config: RunConfig,
+    task: Task,
+    sites: tuple[str, ...],
+    records: dict[str, int],
+    weights: dict[str, int],
+) -> RunPlan:
     generator = build_report_generator(
         config.model, config.update, image_size=config.data.image_size, seed=config.seed
     )
     layout = Layout.of({name: array.shape for name, array in generator.shared_state().items()})
     codec = FixedPoint(config.update.clip_norm, config.update.precision_bits)
-    records = {site: len(load_centre(config.data, site).train) for site in sites}
-    weights = _weights(config, records)
     parameters = check_capacity(
         config.secure_aggregation.scheme,
         sites=len(sites),

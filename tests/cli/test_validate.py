@@ -95,3 +95,19 @@ def test_every_cause_is_a_key_and_every_code_exists() -> None:
     for code, (section, key) in CAUSES.items():
         assert f"| {code} |" in codes
         assert key in RunConfig.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+
+
+def test_a_site_of_a_real_federation_checks_its_own_data(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = "federation.sites=[cedar-valley-clinic, st-anna, charite]"
+    command = ["validate", str(config_file), "--json", "--set", own]
+    assert run_command([*command, "--site", "cedar-valley-clinic"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["sites"] == ["cedar-valley-clinic", "charite", "st-anna"]
+    assert list(figures["training_records"]) == ["cedar-valley-clinic"]
+    assert figures["scheme"]["sites"] == 3
+    assert run_command([*command, "--site", "karolinska"]) == 2
+    assert "FMRG-6001" in capsys.readouterr().err
+    assert run_command([*command, "--site", "st-anna"]) == 2
+    assert "FMRG-2001" in capsys.readouterr().err
