@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,9 @@ SetOption = Annotated[
     ),
 ]
 """The ``--set a.b=c`` option of every command that reads a configuration."""
+
+
+_NUMBER = re.compile(r"([-+]?[\d.,]+(e-?\d+)?)?")
 
 
 class Output:
@@ -61,7 +65,7 @@ class Output:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table; cells are shown with ``str``, the first column left, the others right."""
+        """A table; cells are shown with ``str``, columns of numbers to the right."""
         from rich import box
         from rich.table import Table
         from rich.text import Text
@@ -73,7 +77,8 @@ class Output:
             show_header=any(columns),
         )
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right")
+            numbers = all(_NUMBER.fullmatch(str(row[index])) for row in rows)
+            table.add_column(column, justify="right" if numbers else "left")
         for row in rows:
             table.add_row(*(Text(str(cell)) for cell in row))
         self.console.print(table)

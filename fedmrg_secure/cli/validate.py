@@ -58,16 +58,12 @@ def show_plan(output: Output, plan: RunPlan) -> None:
     """Print a plan for people, and as the command's JSON result."""
     figures = plan_figures(plan)
     output.table(
-        "Centres",
-        ["centre", "part", "training records", "weight"],
-        [
-            *(
-                (site, "trains", plan.records.get(site, ""), plan.weights[site])
-                for site in plan.sites
-            ),
-            *((centre, "unseen, judged only", "", "") for centre in plan.unseen),
-        ],
+        "Sites",
+        ["site", "training records", "weight"],
+        [(site, plan.records.get(site, ""), plan.weights[site]) for site in plan.sites],
     )
+    if plan.unseen:
+        output.say(f"Unseen, only judged: {', '.join(plan.unseen)}\n")
     if plan.task.skipped:
         output.table(
             f"Left out: {len(plan.task.skipped)} rows",
