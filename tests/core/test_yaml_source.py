@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedmrg_secure.core.config import ManifestData, PhantomData, RunConfig
-from fedmrg_secure.core.errors import ErrorGroup
+from fedmrg_secure.core.errors import ErrorGroup, FedmrgError
 from fedmrg_secure.core.yaml_source import dump_run_config, load_run_config
 
 GOOD = """\
@@ -246,3 +246,54 @@ def test_a_dumped_configuration_loads_back_equal(tmp_path: Path, config: RunConf
     path = tmp_path / "dump.yaml"
     path.write_text(dump_run_config(config), encoding="utf-8")
     assert load_run_config(path) == config
+
+
+FULL = dump_run_config(
+    RunConfig.model_validate(
+        {
+            "name": "ward",
+            "data": {"source": "manifest", "root": "x", "participating": ["A", "B"]},
+            "secure_aggregation": {"acknowledge_collusion_risk": True},
+        }
+    )
+).splitlines()
+ODD_VALUES = [
+    *("null", "[]", "{}", '"\\ud800"', "yes", "-1", "1e999", "[1, [2]]", "{a: {b: 1}}", "*x"),
+    *("&a 1", "!!int 3", '""', "x: y", "\t", "true", "9" * 400, '"\\0"', "? ", "- ", "[", "\u2028"),
+]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(FULL) - 1),
+            st.sampled_from(["value", "drop", "repeat", "indent", "append"]),
+            st.sampled_from(ODD_VALUES),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_damaged_file_gives_a_configuration_or_placed_errors(
+    tmp_path: Path, damages: list[tuple[int, str, str]]
+) -> None:
+    lines = list(FULL)
+    for index, damage, value in damages:
+        line = lines[index]
+        lines[index] = {
+            "value": f"{line.partition(':')[0]}: {value}",
+            "drop": "",
+            "repeat": f"{line}\n{line}",
+            "indent": f"  {line}",
+            "append": line + value,
+        }[damage]
+    path = tmp_path / "damaged.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    errors: tuple[FedmrgError, ...] = ()
+    try:
+        load_run_config(path)
+    except ErrorGroup as group:
+        errors = group.errors
+    assert all(error.location.startswith(str(path)) for error in errors)
+    assert len({(error.location, error.message) for error in errors}) == len(errors)
