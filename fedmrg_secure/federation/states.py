@@ -74,7 +74,7 @@ def state_files(root: Path, site: str | None = None) -> dict[int, Path]:
         check_party_name(site)
     found = {}
     pattern = f"sites/{site or '*'}/state/round-*.safetensors"
-    for path in sorted(root.glob(pattern), reverse=True):
+    for path in sorted(root.glob(pattern)):
         number = path.stem.removeprefix("round-")
         if number.isdecimal():
             found[int(number)] = path

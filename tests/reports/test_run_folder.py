@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,10 +78,11 @@ def test_an_unreadable_part_is_left_out_and_named(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    "image", ["../run.json", "/etc/hostname", "absent.png", "samples.json", "."]
+    "image", ["../outside.png", "../run.json", "/etc/hostname", "absent.png", "samples.json", "."]
 )
 def test_an_image_outside_or_of_another_kind_is_refused(tmp_path: Path, image: str) -> None:
     root = write_run(tmp_path)
+    shutil.copy(next((root / "samples").glob("*.png")), root / "outside.png")
     path = root / "samples" / "samples.json"
     samples = json.loads(path.read_text(encoding="utf-8"))
     samples[0]["image"] = image
