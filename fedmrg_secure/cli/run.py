@@ -49,13 +49,16 @@ def run(
 
       fedmrg run configs/quickstart.yaml --resume
     """
+    from fedmrg_secure.core.errors import FedmrgError
     from fedmrg_secure.core.yaml_source import load_run_config
     from fedmrg_secure.federation.local import run_federation
     from fedmrg_secure.federation.plan import make_plan
     from fedmrg_secure.federation.run_folder import create_run_folder, reopen_run_folder
+    from fedmrg_secure.reports.html import write_report
 
     output = Output(as_json=as_json)
     run_config = load_run_config(config, overrides or ())
+    output.note("planning: data, model and encryption are checked")
     with placed(config, overrides or ()):
         plan = make_plan(run_config)
     if dry_run:
@@ -70,10 +73,11 @@ def run(
         command = shlex.join(["fedmrg", "run", str(config), *options])
         folder = create_run_folder(run_config, out, command=command)
     output.note(f"run folder: {folder.root}")
-    summary = run_federation(plan, folder, output.console, resume=resume)
-
-    from fedmrg_secure.reports.html import write_report
-
+    try:
+        summary = run_federation(plan, folder, output.console, resume=resume)
+    except FedmrgError:
+        output.note(f"report of what there is: {write_report(folder.root)}")
+        raise
     report = write_report(folder.root)
     output.say(f"report: {report}")
     output.result({"folder": str(folder.root), "report": str(report), **summary})

@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, ClassVar, Final
@@ -104,9 +104,14 @@ def run_federation(
             error={"code": error.code, "message": error.message, "hint": error.hint},
         )
         raise
+    except OSError:
+        with suppress(OSError):  # a full disk takes no status either; the run can be resumed
+            folder.update_manifest(status="interrupted", ended=now())
+        raise
     finally:
         group.stop()
-        _collect_logs(plan, folder)
+        with suppress(OSError):
+            _collect_logs(plan, folder)
     _export_adapters(plan, folder)
     summary = summarise(
         config,
@@ -121,7 +126,9 @@ def run_federation(
 
 
 def _prepare(config: RunConfig, plan: RunPlan, folder: RunFolder) -> None:
-    """Throw-away identities, each party's folder, and the session's manifest."""
+    """Throw-away identities, each party's folder, and, last, the session's manifest."""
+    for begun in (folder.coordinator, folder.root / "sites"):
+        shutil.rmtree(begun, ignore_errors=True)  # a run stopped before its session was pinned
     provision_throwaway(folder.root, federation_name(config), plan.sites, config.federation.host)
     for site in plan.sites:
         shutil.copyfile(folder.config, folder.site(site) / "config.yaml")
@@ -203,12 +210,20 @@ def _take_in(
             progress.site_phase(event.child, "stopped")
             progress.say(f"{event.child} has stopped ({_how(code)})", "red")
             progress.say(group.child(event.child).error_text().strip(), "red")
-        if not course.outcome and len(course.ended) == len(plan.sites):
-            course.outcome, course.reason = "failed", "every site has stopped"
+        _give_up_with_too_few(config, plan, course)
     else:
         progress.site_event(event.child, event.fields)
         if event.kind == "round":
             folder.append_metrics({"kind": "round", "site": event.child, **_row(event.fields)})
+
+
+def _give_up_with_too_few(config: RunConfig, plan: RunPlan, course: _Course) -> None:
+    """Stop before the coordinator fails the session for good: then the run can be resumed."""
+    left, needed = len(plan.sites) - len(course.ended), config.federation.min_sites
+    if not course.outcome and left < needed:
+        course.outcome = "failed"
+        stopped = ", ".join(sorted(course.ended))
+        course.reason = f"{left} sites are left, {needed} are needed; stopped: {stopped}"
 
 
 def _take_in_coordinator(
@@ -227,6 +242,8 @@ def _take_in_coordinator(
     elif event.kind == "site_lost":
         progress.say(f"{fields['site']} is silent and counts as lost", "yellow")
         progress.site_phase(str(fields["site"]), "lost")
+    elif event.kind == "disk_full":
+        progress.say(f"the coordinator waits for room on its disk: {fields['reason']}", "red")
     elif event.kind in ("finished", "failed"):
         course.outcome, course.reason = event.kind, str(fields.get("reason", ""))
         progress.coordinator_phase(event.kind)
@@ -264,7 +281,8 @@ def _await_evaluator(group: ProcessGroup, progress: Progress) -> None:
 def _failure(course: _Course, folder: RunFolder) -> FederationFailed:
     return FederationFailed(
         course.reason or "the session failed",
-        hint=f"what each process said last is in {folder.process_logs}",
+        hint=f"{folder.process_logs} has what each process said; mend it and go on with "
+        f"fedmrg run {folder.config} --out {folder.root} --resume",
     )
 
 

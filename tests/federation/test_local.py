@@ -192,6 +192,27 @@ def test_too_few_sites_end_the_run_with_a_clear_error(tmp_path: Path) -> None:
     assert "4 are needed" in run.text
     assert "Traceback" not in run.text
     assert run.manifest()["status"] == "failed"
+    assert (run.folder / "report.html").exists()
+    verify_run(run.folder)
+
+
+@pytest.mark.slow
+def test_a_run_that_lost_too_many_sites_can_be_resumed(tmp_path: Path) -> None:
+    config = write_config(tmp_path, training={"rounds": 3}, federation={"min_sites": 4})
+    run = start(config, tmp_path / "run")
+    try:
+        sites = run.folder / "sites"
+        await_value(lambda: True if list(sites.glob("*/state/round-0001.json")) else None)
+        run.child("client", "sites/").send_signal(signal.SIGKILL)
+        assert run.wait() == 1, run.text
+    finally:
+        stop(run)
+    again = start(config, run.folder, "--resume")
+    try:
+        assert again.wait() == 0, again.text
+    finally:
+        stop(again)
+    assert {number for _, number, _ in site_states(run.folder)} == {0, 1, 2, 3}
     verify_run(run.folder)
 
 
