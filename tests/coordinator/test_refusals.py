@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import delete
 
 from fedmrg_secure.coordinator.service import CoordinatorService
+from fedmrg_secure.coordinator.session import Session
 from fedmrg_secure.coordinator.tables import UPLOAD
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.signing import SigningKey
@@ -313,6 +315,11 @@ class TestUpload:
         manifest = self.manifest(federation, frames)
         with pytest.raises(ChunkRefused, match="chunk 0 is not the one"):
             federation.clients["alpha"].upload(1, manifest, lambda index: frames[index] + b"x")
+        other = DrillSite(federation, "alpha", 2).frames(1)
+        with pytest.raises(Conflict, match="begun another upload"):
+            federation.clients["alpha"].upload(
+                1, self.manifest(federation, other), other.__getitem__
+            )
 
     def upload_bad(self, federation: Federation, site: str, first: bytes) -> RefusedForCause:
         """Upload with a bad first frame that is honestly listed."""
@@ -412,12 +419,41 @@ def test_a_revocation_acts_on_an_open_channel(tmp_path: Path) -> None:
     federation = make_federation(tmp_path)
     with federation.serving(farewell_s=0) as coordinator, federation.client("beta") as client:
         client.accept_session(1)
-        roster = federation.kits["beta"].roster
-        entries = tuple(replace(entry, revoked=entry.party == "beta") for entry in roster.entries)
-        coordinator.session.adopt_roster(replace(roster, epoch=roster.epoch + 1, entries=entries))
+        revoke(federation, coordinator.session, "beta")
         with pytest.raises(NotAuthenticated, match="revoked"):
             client.get_status()
         assert coordinator.session.live() == frozenset()
+
+
+def test_a_revocation_ends_a_stream_under_way(tmp_path: Path) -> None:
+    federation = make_federation(tmp_path)
+    with federation.serving(farewell_s=0) as coordinator, ExitStack() as stack:
+        clients = {site: stack.enter_context(federation.client(site)) for site in SITES}
+        for client in clients.values():
+            client.accept_session(1)
+        wait_for(clients["alpha"], RoundPhase.ANNOUNCING)
+        base = bytes.fromhex(federation.manifest.initial_state_hash)
+        for client in clients.values():
+            client.announce(1, os.urandom(32), base)
+        status = wait_for(clients["alpha"], RoundPhase.UPLOADING)
+        digest = plan_hash(federation.manifest.session_id, status.plan)
+        frames = DrillSite(federation, "beta", 1).frames(1)
+
+        def revoke_after_the_first(index: int) -> bytes:
+            if index == 1:
+                while not coordinator.session.store.chunks(1, "beta"):
+                    time.sleep(0.01)  # so that the stream is well under way
+                revoke(federation, coordinator.session, "beta")
+            return frames[index]
+
+        with pytest.raises(NotAuthenticated, match="revoked"):
+            clients["beta"].upload(1, manifest_of(digest, frames), revoke_after_the_first)
+
+
+def revoke(federation: Federation, session: Session, site: str) -> None:
+    roster = federation.kits[site].roster
+    entries = tuple(replace(entry, revoked=entry.party == site) for entry in roster.entries)
+    session.adopt_roster(replace(roster, epoch=roster.epoch + 1, entries=entries))
 
 
 def test_no_coordinator_there(tmp_path: Path) -> None:

@@ -201,22 +201,22 @@ def test_a_download_that_breaks_goes_on_where_it_broke(federation: Federation) -
 
 
 @pytest.mark.parametrize(
-    "lie",
+    ("lie", "said"),
     [
-        lambda first: iter([(0, FRAMES[0]), (1, FRAMES[2])]),
-        lambda first: iter([(1, FRAMES[0])]),
-        lambda first: iter([(0, FRAMES[0][:-1])]),
-        lambda first: iter([(0, FRAMES[0])]),
-        lambda first: iter([]),
+        (lambda first: iter([(0, FRAMES[0]), (1, FRAMES[2])]), "chunk 1 is not the one"),
+        (lambda first: iter([(1, FRAMES[0])]), "chunk 0 is not the one"),
+        (lambda first: iter([(0, FRAMES[0][:-1])]), "chunk 0 is not the one"),
+        (lambda first: iter([(0, FRAMES[0])]), "ended before chunk 1"),
+        (lambda first: iter([]), "ended before chunk 0"),
     ],
     ids=["another frame", "another index", "a byte short", "too few", "none"],
 )
 def test_a_download_that_is_not_the_signed_sum(
-    federation: Federation, lie: Callable[[int], Iterator[tuple[int, bytes]]]
+    federation: Federation, lie: Callable[[int], Iterator[tuple[int, bytes]]], said: str
 ) -> None:
     with talking(federation) as (coordinator, client):
         coordinator.frames_from = lie
-        with pytest.raises(ReplyRefused):
+        with pytest.raises(ReplyRefused, match=said):
             list(client.download(INFO))
 
 
