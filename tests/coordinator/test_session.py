@@ -161,7 +161,9 @@ def test_sites_that_reach_different_models_fail_the_session_by_name(tmp_path: Pa
         failure = coordinator.wait()
     assert set(results.values()) == {SessionPhase.FAILED}
     assert "sites disagree on the model after round 1" in str(failure)
-    assert "alpha, gamma reached" in str(failure)
+    # Whoever acknowledges first and differs ends it: the third may not have spoken yet.
+    assert str(failure).count(" reached ") == 2
+    assert any(f"{names} reached" in str(failure) for names in ("alpha", "gamma", "alpha, gamma"))
     assert "beta reached" in str(failure)
 
 
