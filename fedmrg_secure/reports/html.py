@@ -21,6 +21,7 @@ from fedmrg_secure.core.config import ManifestData
 from fedmrg_secure.data.labeler import label_report
 from fedmrg_secure.reports import cost, facts, utility, wording
 from fedmrg_secure.reports.findings import Comparison, Labeler, compare
+from fedmrg_secure.reports.logs import LogCheck, check_logs
 from fedmrg_secure.reports.plots import dumbbell, line_chart
 from fedmrg_secure.reports.run import Run, Sample, title_of
 from fedmrg_secure.reports.run_folder import read_run
@@ -49,7 +50,7 @@ def write_report(root: Path) -> Path:
         NotARunFolder: `root` holds no run.
         FedmrgError: the run's manifest or configuration is invalid.
     """
-    page = render_report(read_run(root), label_report)
+    page = render_report(read_run(root), label_report, check_logs(root))
     target = root / "report.html"
     scratch = target.with_name(target.name + ".part")
     with scratch.open("w", encoding="utf-8") as file:
@@ -60,14 +61,18 @@ def write_report(root: Path) -> Path:
     return target
 
 
-def render_report(run: Run, label: Labeler) -> str:
+def render_report(run: Run, label: Labeler, logs: LogCheck) -> str:
     """The page of a run as HTML.
 
     Args:
         run: what is known of the run; missing parts are said to be missing.
         label: the rule labeler that marks findings in the shown reports.
+        logs: what checking the run's logs gave.
     """
-    return _environment().get_template("report.html.j2").render(_context(run, label))
+    context = _context(run, label)
+    heads = logs.heads or run.summary.logs
+    template = _environment().get_template("report.html.j2")
+    return template.render(context, logs=logs, log_heads=heads)
 
 
 def _environment() -> Environment:

@@ -11,6 +11,7 @@ import pytest
 
 from fedmrg_secure.data.labeler import label_report
 from fedmrg_secure.reports.html import render_report, write_report
+from fedmrg_secure.reports.logs import LogCheck, check_logs
 from fedmrg_secure.reports.run_folder import read_run
 from tests.fixtures.run_folder import write_run, write_samples, write_start
 
@@ -41,7 +42,7 @@ class Page(HTMLParser):
 
 
 def page_of(root: Path) -> str:
-    return render_report(read_run(root), label_report)
+    return render_report(read_run(root), label_report, check_logs(root))
 
 
 def test_a_whole_run_is_told(tmp_path: Path) -> None:
@@ -145,6 +146,16 @@ def test_damage_is_shown(tmp_path: Path) -> None:
     page = page_of(root)
     assert "could not be read whole" in page
     assert "summary.json is left out" in page
+
+
+def test_a_bad_log_is_loud(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path))
+    page = render_report(run, label_report, LogCheck("bad", problem="entry 3 of <site>"))
+    Page(page)
+    assert "A log of this run is not whole." in page
+    assert "entry 3 of &lt;site&gt;" in page
+    whole = render_report(run, label_report, LogCheck("whole", run.summary.logs))
+    assert "all 5 logs are whole and agree" in whole
 
 
 def test_the_file_is_written_whole(tmp_path: Path) -> None:
