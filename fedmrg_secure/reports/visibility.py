@@ -58,7 +58,12 @@ def visibility(scheme: str, *, weighting: str) -> tuple[Visibility, ...]:
         _row(
             "One site's update, readable",
             (YES, ""),
-            (NO, "never receives it" if plain else "holds the key, never receives the ciphertext"),
+            (
+                NO,
+                "never receives it"
+                if plain
+                else "holds the key; gets the ciphertext only from a coordinator that cheats",
+            ),
             opened,
             (YES, "" if plain else "ciphertext from one, key from the other"),
             (NO, "mutual TLS"),
