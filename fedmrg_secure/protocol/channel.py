@@ -123,7 +123,7 @@ class PatientCaller:
             except grpc.RpcError as error:
                 last = self._reason_to_repeat(error)
             except ValueError as error:  # gRPC's answer to a call on a closed channel
-                if self.closed:
+                if self._closed.is_set():
                     break
                 raise error
             if made_progress():
