@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -36,10 +38,15 @@ def commands(program: str) -> list[tuple[str, str]]:
     return sorted((page, line) for page, line in found if line.split()[0] == program)
 
 
+@cache
+def whole_program() -> Any:
+    return typer.main.get_command(build_app())
+
+
 @pytest.mark.parametrize(("page", "line"), commands("fedmrg"))
 def test_every_command_and_option_of_the_documents_exists(page: str, line: str) -> None:
     words = shlex.split(line)[1:]
-    command = typer.main.get_command(build_app())
+    command = whole_program()
     while words and hasattr(command, "commands"):
         if words[0].startswith("-"):
             break
