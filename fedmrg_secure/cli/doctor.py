@@ -41,7 +41,8 @@ def doctor(
 
       fedmrg doctor --kit site/kit --coordinator aggregator.example:7443
     """
-    from fedmrg_secure.cli.preflight import NamedCheck, run_checks
+    from fedmrg_secure.cli.check import NamedCheck
+    from fedmrg_secure.cli.preflight import run_checks
     from fedmrg_secure.cli.preflight_party import check_coordinator, check_kit
 
     output = Output(as_json=as_json)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from fedmrg_secure.cli.preflight import Check
+from fedmrg_secure.cli.check import Check
 
 _WARN_DAYS: Final = 7
 _PATIENCE_S: Final = 10.0

@@ -94,8 +94,7 @@ def path_of(error: ErrorDetails, root: Entry) -> KeyPath:
             path.append(part)
     if error["type"].startswith("union_tag"):
         path.append(str(error["ctx"]["discriminator"]).strip("'"))
-    key = error.get("ctx", {}).get("key")
-    return (*path, *key) if isinstance(key, tuple) else tuple(path)
+    return tuple(path)
 
 
 def entry_at(root: Entry, path: KeyPath) -> tuple[Entry, bool]:

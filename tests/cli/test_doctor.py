@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fedmrg_secure.cli import preflight
+from fedmrg_secure.cli import preflight, preflight_machine
+from fedmrg_secure.cli.check import Check, guarded
 from fedmrg_secure.cli.main import run_command
-from fedmrg_secure.cli.preflight import Check, check_encryption, check_port, guarded, run_checks
+from fedmrg_secure.cli.preflight import run_checks
+from fedmrg_secure.cli.preflight_machine import check_clock, check_disk, check_port
+from fedmrg_secure.cli.preflight_software import check_encryption
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto import residues
 
@@ -77,8 +80,8 @@ def test_a_check_that_breaks_is_a_finding() -> None:
 
 
 def test_a_clock_before_our_own_files_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight.time, "time", lambda: 0.0)
-    assert preflight.check_clock().verdict == "fail"
+    monkeypatch.setattr(preflight_machine.time, "time", lambda: 0.0)
+    assert check_clock().verdict == "fail"
 
 
 def test_little_room_is_said_before_it_is_too_late(
@@ -87,7 +90,7 @@ def test_little_room_is_said_before_it_is_too_late(
     class Usage:
         free = 2**30
 
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: Usage)
-    assert preflight.check_disk(tmp_path).verdict == "warn"
+    monkeypatch.setattr(preflight_machine.shutil, "disk_usage", lambda folder: Usage)
+    assert check_disk(tmp_path).verdict == "warn"
     Usage.free = 2**20
-    assert preflight.check_disk(tmp_path).verdict == "fail"
+    assert check_disk(tmp_path).verdict == "fail"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fedmrg_secure.cli import preflight_party
+from fedmrg_secure.cli.check import guarded
 from fedmrg_secure.cli.main import run_command
-from fedmrg_secure.cli.preflight import guarded
 from fedmrg_secure.cli.preflight_party import check_coordinator, check_kit
 from fedmrg_secure.provisioning.local import provision_throwaway
 
