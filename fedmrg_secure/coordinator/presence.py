@@ -12,12 +12,11 @@ class Presence:
 
     Args:
         timeout_s: silence after which a site is lost.
-        start_grace_s: how long a coordinator that has started (again) waits for a first call.
+        start_grace_s: the same for a site that has not called since this process started.
         clock: monotonic seconds.
 
     A coordinator that starts again was itself the silent one, and the sites may be starting with
-    it, which takes them a while: the time-out of sites not heard yet begins with the first call of
-    any site, or ends with the grace.
+    it, which takes them a while.
     """
 
     def __init__(
@@ -35,9 +34,7 @@ class Presence:
     def heard(self, site: str) -> None:
         """The site has called."""
         with self._lock:
-            now = self._clock()
-            self._heard[site] = now
-            self._unheard_since = min(self._unheard_since, now)
+            self._heard[site] = self._clock()
 
     def silent(self, sites: Iterable[str]) -> list[str]:
         """Those of `sites` whose silence exceeds the time-out."""
