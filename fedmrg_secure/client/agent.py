@@ -27,6 +27,7 @@ from fedmrg_secure.protocol.messages import NO_TRANSCRIPT, SessionStatus
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
 from fedmrg_secure.protocol.transport import CoordinatorClient
 from fedmrg_secure.training.batches import ImageCache
+from fedmrg_secure.training.trainer import make_optimiser
 from fedmrg_secure.update.fixed_point import FixedPoint
 from fedmrg_secure.update.layout import Layout
 
@@ -143,6 +144,7 @@ def _join(
         generator=generator,
         records=centre.train,
         images=ImageCache(config.data.image_size),
+        optimiser=make_optimiser(generator, config.training),
         layout=layout,
         codec=FixedPoint(config.update.clip_norm, config.update.precision_bits),
         parameters=parameters,

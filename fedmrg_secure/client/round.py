@@ -172,6 +172,7 @@ def _train(site: Site, training_round: int, base: State, measured: _Measured) ->
         seed=round_seed(site.config.seed, site.name, training_round),
         on_step=lambda report: site.progress.step(report.step, report.steps, report.loss),
         images=site.images,
+        optimiser=site.optimiser,
     )
     measured.loss, measured.steps = result.loss, result.steps
     trained = site.layout.flatten(site.generator.shared_state())

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch.optim import Optimizer
+
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.state import SiteStore
 from fedmrg_secure.core.canonical import JsonValue
@@ -46,6 +48,7 @@ class Site:
     generator: ReportGenerator
     records: tuple[Record, ...]
     images: ImageCache
+    optimiser: Optimizer
     layout: Layout
     codec: FixedPoint
     parameters: SchemeParameters

@@ -103,8 +103,8 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """Local training at a site, the same at every site."""
 
-    rounds: int = Field(8, ge=1, description="closed rounds of the whole run")
-    local_steps: int = Field(40, ge=1, description="optimiser steps a round")
+    rounds: int = Field(24, ge=1, description="closed rounds of the whole run")
+    local_steps: int = Field(16, ge=1, description="optimiser steps a round")
     batch_size: int = Field(16, ge=1, description="records of one step")
     learning_rate: float = Field(2e-3, gt=0, description="of everything but LoRA")
     adapter_learning_rate: float = Field(4e-3, gt=0, description="of the LoRA matrices")
@@ -127,7 +127,7 @@ class UpdateConfig(Section):
     )
     rank: int = Field(8, ge=1, le=256, description="of the LoRA matrices")
     alpha: float = Field(16.0, gt=0, description="LoRA scaling is alpha / rank")
-    clip_norm: float = Field(20.0, gt=0, description="L2 bound on one site's update")
+    clip_norm: float = Field(10.0, gt=0, description="L2 bound on one site's update")
     precision_bits: int = Field(
         20, ge=8, le=30, description="the grid of the fixed-point codec is clip_norm / 2^bits"
     )
@@ -177,7 +177,7 @@ class FederationConfig(Section):
 class EvaluationConfig(Section):
     """How often and on how much the model is judged."""
 
-    every: int = Field(1, ge=1, description="rounds between evaluations; the last is always judged")
+    every: int = Field(4, ge=1, description="rounds between evaluations; the last is always judged")
     records_per_centre: int = Field(24, ge=1, description="at most, between rounds")
     final_records_per_centre: int = Field(200, ge=1, description="at most, at the end")
     samples_per_centre: int = Field(2, ge=0, description="image-report pairs shown in the report")

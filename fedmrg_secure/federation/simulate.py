@@ -20,7 +20,7 @@ from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.report_generator import ReportGenerator
 from fedmrg_secure.training.batches import ImageCache
 from fedmrg_secure.training.seeds import round_seed
-from fedmrg_secure.training.trainer import LocalTrainingResult, train_locally
+from fedmrg_secure.training.trainer import LocalTrainingResult, make_optimiser, train_locally
 from fedmrg_secure.update.clipping import clip_to_norm, l2_norm
 from fedmrg_secure.update.fixed_point import FixedPoint
 from fedmrg_secure.update.layout import Layout
@@ -75,6 +75,7 @@ def simulate_federation(
     """
     sites = sorted(records)
     caches = {site: ImageCache(image_size) for site in sites}
+    optimisers = {site: make_optimiser(generator, training) for site in sites}
     shares = {site: Fraction(1) if weights is None else weights[site] for site in sites}
     codec = FixedPoint(update.clip_norm, update.precision_bits)
     state = generator.shared_state()
@@ -92,6 +93,7 @@ def simulate_federation(
                 image_size=image_size,
                 seed=round_seed(seed, site, number),
                 images=caches[site],
+                optimiser=optimisers[site],
             )
             difference = layout.flatten(generator.shared_state()) - start
             norms[site] = l2_norm(difference)

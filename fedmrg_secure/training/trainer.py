@@ -69,11 +69,11 @@ def train_locally(
     seed: int,
     on_step: Callable[[StepReport], None] | None = None,
     images: ImageCache | None = None,
+    optimiser: torch.optim.Optimizer | None = None,
 ) -> LocalTrainingResult:
     """Train the generator's shared parameters in place for `training.local_steps` steps.
 
-    The optimiser (AdamW) starts afresh: its moments are a site's own and would pull towards what
-    was before the aggregation. One thread and equal arguments give equal bits.
+    One thread and equal arguments give equal bits.
 
     Args:
         generator: holds the state the round starts from; changed in place.
@@ -83,6 +83,7 @@ def train_locally(
         seed: of this site and round, see `training.seeds.round_seed`.
         on_step: called after every step, on this thread.
         images: cache to keep over rounds; a new one when None.
+        optimiser: of this site, from `make_optimiser`, to keep over rounds; a new one when None.
 
     Raises:
         NoTrainingRecords: `records` is empty.
@@ -95,7 +96,7 @@ def train_locally(
     torch.set_num_threads(training.threads)
     random = np.random.Generator(np.random.Philox(seed))
     cache = ImageCache(image_size) if images is None else images
-    optimiser = _optimiser(generator, training)
+    optimiser = make_optimiser(generator, training) if optimiser is None else optimiser
     before = generator.shared_state()
     reports: list[StepReport] = []
     truncated = 0
@@ -156,7 +157,12 @@ def _step(
     )
 
 
-def _optimiser(generator: ReportGenerator, training: TrainingConfig) -> torch.optim.Optimizer:
+def make_optimiser(generator: ReportGenerator, training: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW over the shared parameters, one learning rate for the adapters, one for the rest.
+
+    Kept over rounds its moments never leave the site. Afresh in every round its first steps are
+    all of full length whatever the gradient: with short rounds that is mostly noise.
+    """
     dense: list[nn.Parameter] = []
     adapters: list[nn.Parameter] = []
     for name, parameter in generator.shared_parameters().items():

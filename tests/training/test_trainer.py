@@ -12,7 +12,7 @@ from fedmrg_secure.core.config import TrainingConfig
 from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.report_generator import ReportGenerator
 from fedmrg_secure.training.errors import NothingLearned, NoTrainingRecords, TrainingDiverged
-from fedmrg_secure.training.trainer import StepReport, train_locally
+from fedmrg_secure.training.trainer import StepReport, make_optimiser, train_locally
 
 SHORT = TrainingConfig(local_steps=3, batch_size=4)
 
@@ -82,6 +82,32 @@ def test_the_seed_decides_the_order(
         ends.append(generator.shared_state()["diagnosis.linear.bias"])
     assert np.array_equal(ends[0], ends[1])
     assert not np.array_equal(ends[0], ends[2])
+
+
+def test_an_optimiser_that_is_kept_remembers(
+    generator: ReportGenerator, records: tuple[Record, ...]
+) -> None:
+    """Two rounds with one optimiser are one round of twice the steps on the same batches."""
+    start = generator.shared_state()
+    whole = tuple(records[:4])
+    six = SHORT.model_copy(update={"local_steps": 6, "status_mixing": 0.0})
+    three = six.model_copy(update={"local_steps": 3})
+    train_locally(generator, whole, six, image_size=32, seed=1)
+    expected = generator.shared_state()
+    generator.load_shared_state(start)
+    kept = make_optimiser(generator, three)
+    for seed in (1, 2):
+        train_locally(generator, whole, three, image_size=32, seed=seed, optimiser=kept)
+    remembered = generator.shared_state()
+    generator.load_shared_state(start)
+    for seed in (1, 2):
+        train_locally(generator, whole, three, image_size=32, seed=seed)
+    forgotten = generator.shared_state()
+
+    def distance(state: dict[str, np.ndarray]) -> float:
+        return float(sum(np.abs(state[name] - expected[name]).sum() for name in state))
+
+    assert distance(remembered) < 0.05 * distance(forgotten)
 
 
 def test_divergence_names_its_step(generator: ReportGenerator, records: tuple[Record, ...]) -> None:
