@@ -109,4 +109,4 @@ def _show(output: Output, found: dict[str, dict[str, Any]]) -> None:
         (name, entry["status"].lower(), f"{entry['probabilities']['POSITIVE']:.3f}")
         for name, entry in found.items()
     ]
-    output.table("Diagnosis head", ["finding", "status", "probability"], rows)
+    output.table("Diagnosis head", ["finding", "status", "P(positive)"], rows)
