@@ -231,3 +231,4 @@ def _heartbeats(site: Site) -> Iterator[None]:
         yield
     finally:
         ended.set()
+        heart.join()  # a thread inside gRPC while the interpreter ends would abort the process
