@@ -231,4 +231,5 @@ def _heartbeats(site: Site) -> Iterator[None]:
         yield
     finally:
         ended.set()
+        site.coordinator.close()  # ends a call under way, which could outlast the coordinator
         heart.join()  # a thread inside gRPC while the interpreter ends would abort the process
