@@ -319,3 +319,12 @@ def run_all(sites: Sequence[DrillSite], seconds: float = 30.0) -> dict[str, Sess
     for thread in threads:
         thread.join(seconds)
     return results
+
+
+def wait_for(client: CoordinatorClient, phase: RoundPhase) -> m.SessionStatus:
+    for _ in range(200):
+        status = client.get_status()
+        if status.round_phase is phase:
+            return status
+        time.sleep(0.02)
+    raise AssertionError(f"never {phase.name}")

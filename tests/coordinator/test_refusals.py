@@ -1,10 +1,7 @@
 """What a coordinator must refuse, each with its code, over real mutual TLS."""
 
 import os
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +11,6 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import delete
 
-from fedmrg_secure.coordinator.service import CoordinatorService
-from fedmrg_secure.coordinator.session import Session
 from fedmrg_secure.coordinator.tables import UPLOAD
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.signing import SigningKey
@@ -43,12 +38,11 @@ from fedmrg_secure.protocol.errors import (
 )
 from fedmrg_secure.protocol.hashes import plan_hash
 from fedmrg_secure.protocol.phases import RoundPhase
-from fedmrg_secure.protocol.server import Server
 from fedmrg_secure.protocol.status import error_of
 from fedmrg_secure.protocol.v1 import transport_pb2
 from fedmrg_secure.provisioning.local import provision_throwaway
-from fedmrg_secure.provisioning.site_kit import Kit, load_kit
-from tests.coordinator.drills import SITES, DrillSite, Federation, make_federation
+from fedmrg_secure.provisioning.site_kit import load_kit
+from tests.coordinator.drills import SITES, DrillSite, Federation, make_federation, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +63,6 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
         yield made
         for client in clients.values():
             client.close()
-
-
-def wait_for(client, phase: RoundPhase) -> m.SessionStatus:
-    for _ in range(200):
-        status = client.get_status()
-        if status.round_phase is phase:
-            return status
-        time.sleep(0.02)
-    raise AssertionError(f"never {phase.name}")
 
 
 def plan_of(federation: Federation) -> bytes:
@@ -358,34 +343,6 @@ class TestUpload:
         assert federation.clients["beta"].upload_status(1).stored == ()
 
 
-def forget_manifest(federation: Federation, site: str) -> None:
-    """Let the next case begin afresh: a manifest once signed can otherwise not be exchanged."""
-    with federation.running.session.store._engine.begin() as tx:
-        tx.execute(delete(UPLOAD).where(UPLOAD.c.site == site))
-
-
-def test_a_second_upload_with_another_root(tmp_path: Path) -> None:
-    federation = make_federation(tmp_path, sites=SITES[:2])
-    with federation.serving(farewell_s=0):
-        clients = {site: federation.client(site) for site in SITES[:2]}
-        base = bytes.fromhex(federation.manifest.initial_state_hash)
-        for client in clients.values():
-            client.accept_session(1)
-        wait_for(clients["alpha"], RoundPhase.ANNOUNCING)
-        for client in clients.values():
-            client.announce(1, os.urandom(32), base)
-        status = wait_for(clients["alpha"], RoundPhase.UPLOADING)
-        digest = plan_hash(federation.manifest.session_id, status.plan)
-        first = DrillSite(federation, "alpha", 1).frames(1)
-        second = DrillSite(federation, "alpha", 2).frames(1)
-        clients["alpha"].upload(1, manifest_of(digest, first), first.__getitem__)
-        clients["alpha"].upload(1, manifest_of(digest, first), first.__getitem__)  # harmless
-        with pytest.raises(Conflict):
-            clients["alpha"].upload(1, manifest_of(digest, second), second.__getitem__)
-        for client in clients.values():
-            client.close()
-
-
 def test_a_stream_that_repeats_itself_beyond_measure(federation: Federation) -> None:
     frames = DrillSite(federation, "gamma", 1).frames(1)
     identity = federation.kits["gamma"].identity
@@ -415,47 +372,6 @@ def test_a_stream_that_repeats_itself_beyond_measure(federation: Federation) -> 
     assert isinstance(error, TooMuchData)
 
 
-def test_a_revocation_acts_on_an_open_channel(tmp_path: Path) -> None:
-    federation = make_federation(tmp_path)
-    with federation.serving(farewell_s=0) as coordinator, federation.client("beta") as client:
-        client.accept_session(1)
-        revoke(federation, coordinator.session, "beta")
-        with pytest.raises(NotAuthenticated, match="revoked"):
-            client.get_status()
-        assert coordinator.session.live() == frozenset()
-
-
-def test_a_revocation_ends_a_stream_under_way(tmp_path: Path) -> None:
-    federation = make_federation(tmp_path)
-    with federation.serving(farewell_s=0) as coordinator, ExitStack() as stack:
-        clients = {site: stack.enter_context(federation.client(site)) for site in SITES}
-        for client in clients.values():
-            client.accept_session(1)
-        wait_for(clients["alpha"], RoundPhase.ANNOUNCING)
-        base = bytes.fromhex(federation.manifest.initial_state_hash)
-        for client in clients.values():
-            client.announce(1, os.urandom(32), base)
-        status = wait_for(clients["alpha"], RoundPhase.UPLOADING)
-        digest = plan_hash(federation.manifest.session_id, status.plan)
-        frames = DrillSite(federation, "beta", 1).frames(1)
-
-        def revoke_after_the_first(index: int) -> bytes:
-            if index == 1:
-                while not coordinator.session.store.chunks(1, "beta"):
-                    time.sleep(0.01)  # so that the stream is well under way
-                revoke(federation, coordinator.session, "beta")
-            return frames[index]
-
-        with pytest.raises(NotAuthenticated, match="revoked"):
-            clients["beta"].upload(1, manifest_of(digest, frames), revoke_after_the_first)
-
-
-def revoke(federation: Federation, session: Session, site: str) -> None:
-    roster = federation.kits[site].roster
-    entries = tuple(replace(entry, revoked=entry.party == site) for entry in roster.entries)
-    session.adopt_roster(replace(roster, epoch=roster.epoch + 1, entries=entries))
-
-
 def test_no_coordinator_there(tmp_path: Path) -> None:
     federation = make_federation(tmp_path)
     federation.port = 1
@@ -477,43 +393,7 @@ def test_the_health_service_answers_over_mutual_tls(federation: Federation) -> N
     assert reply.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_a_stream_that_stands_still_is_ended(tmp_path: Path) -> None:
-    federation = make_federation(tmp_path)
-    kit = load_kit(federation.coordinator / "kit")
-    with federation.serving(farewell_s=0) as coordinator:
-        server = Server(
-            CoordinatorService(coordinator.session),
-            signer=kit.identity.signing_key,
-            verifier=kit.roster,
-            tls=tls_of(kit),
-            host="127.0.0.1",
-            port=0,
-            idle_stream_s=0.4,
-        )
-        server.start()
-        release = threading.Event()
-
-        def stalled() -> Iterator[transport_pb2.UploadPart]:
-            release.wait(10)
-            yield transport_pb2.UploadPart()
-
-        try:
-            own = federation.kits["alpha"]
-            target = f"127.0.0.1:{server.port}"
-            serialise = transport_pb2.UploadPart.SerializeToString
-            with (
-                open_channel(target, own.identity.coordinator_name, tls_of(own)) as channel,
-                pytest.raises(grpc.RpcError) as caught,
-            ):
-                channel.stream_unary(SERVICE + "Upload", serialise, None)(stalled(), timeout=8)
-            assert caught.value.code() is grpc.StatusCode.CANCELLED
-        finally:
-            release.set()
-            server.stop(0)
-
-
-def tls_of(kit: Kit) -> TlsIdentity:
-    identity = kit.identity
-    return TlsIdentity(
-        identity.tls_chain_pem, identity.tls_key_pem.reveal(), identity.authority_pem
-    )
+def forget_manifest(federation: Federation, site: str) -> None:
+    """Let the next case begin afresh: a manifest once signed can otherwise not be exchanged."""
+    with federation.running.session.store._engine.begin() as tx:
+        tx.execute(delete(UPLOAD).where(UPLOAD.c.site == site))
