@@ -54,6 +54,7 @@ class _Course:
     port: int = 0
     outcome: str = ""
     reason: str = ""
+    given_up: bool = False
     restarts: int = 0
     ended: dict[str, int] = field(default_factory=dict)
 
@@ -150,7 +151,9 @@ def _train(
         progress.draw()
         if event is not None:
             _take_in(event, config, plan, folder, group, course, progress)
-    deadline = time.monotonic() + _FAREWELL_PATIENCE_S
+    # Sites hear of the end by themselves; a run given up here must stop before its session fails.
+    patience_s = 0.0 if course.given_up else _FAREWELL_PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while set(plan.sites) & set(group.running) and time.monotonic() < deadline:
         event = group.next_event(0.2)
         if event is not None:
@@ -221,7 +224,7 @@ def _give_up_with_too_few(config: RunConfig, plan: RunPlan, course: _Course) -> 
     """Stop before the coordinator fails the session for good: then the run can be resumed."""
     left, needed = len(plan.sites) - len(course.ended), config.federation.min_sites
     if not course.outcome and left < needed:
-        course.outcome = "failed"
+        course.outcome, course.given_up = "failed", True
         stopped = ", ".join(sorted(course.ended))
         course.reason = f"{left} sites are left, {needed} are needed; stopped: {stopped}"
 
@@ -249,6 +252,10 @@ def _take_in_coordinator(
         progress.coordinator_phase(event.kind)
     elif event.kind == "exited" and not course.outcome:
         code = int(fields["code"])
+        if code > 0:  # it said why, and would say it again
+            course.outcome = "failed"
+            course.reason = group.child(COORDINATOR).error_text() or _how(code)
+            return
         if course.restarts >= _COORDINATOR_RESTARTS:
             course.outcome = "failed"
             course.reason = f"the coordinator has ended {course.restarts + 1} times ({_how(code)})"
