@@ -83,7 +83,31 @@ class ManifestData(Section):
 class ModelConfig(Section):
     """The report generator that is trained."""
 
-    encoder: Literal["builtin"] = Field("builtin", description="a small residual network")
+    encoder: str = Field(
+        "builtin",
+        min_length=1,
+        description="builtin, efficientnet_lite0, a transformers vision folder or a hub id",
+    )
+    freeze_encoder: bool = Field(
+        False, description="train and send only what follows a pretrained encoder"
+    )
+    feature_width: int = Field(128, ge=16, le=1024, description="d of patch and pooled features")
+    image_mean: float | None = Field(
+        None, description="public constant; absent: as the encoder was pretrained, or each image's"
+    )
+    image_deviation: float | None = Field(
+        None, gt=0, description="public constant, beside image_mean"
+    )
+    anchors: Literal["head", "text", "prototype"] = Field(
+        "head", description="what features are contrasted with: one direction for each class"
+    )
+    anchor_attention: bool = Field(
+        True, description="let the diagnosis head see which anchors a feature is near to"
+    )
+    prompts: bool = Field(True, description="tell the decoder the diagnosed statuses")
+    adapters: Literal["dual", "generic"] = Field(
+        "dual", description="dual: a specialized adapter beside the generic one; it never leaves"
+    )
     decoder: str = Field(
         "builtin", min_length=1, description="builtin, smollm2, a transformers folder or a hub id"
     )
@@ -100,6 +124,16 @@ class ModelConfig(Section):
     )
 
 
+class Augmentation(Section):
+    """Random changes of training images, each drawn evenly from its range; all public."""
+
+    shift: float = Field(0.0, ge=0, le=0.25, description="largest move, as a share of the side")
+    rotation: float = Field(0.0, ge=0, le=45, description="largest turn, degrees")
+    scale: float = Field(0.0, ge=0, le=0.5, description="largest change of size, as a share")
+    contrast: float = Field(0.0, ge=0, le=0.9, description="largest change of contrast")
+    noise: float = Field(0.0, ge=0, le=0.5, description="largest deviation of pixel noise")
+
+
 class TrainingConfig(Section):
     """Local training at a site, the same at every site."""
 
@@ -112,6 +146,28 @@ class TrainingConfig(Section):
     diagnosis_weight: float = Field(
         4.0, ge=0, description="of the diagnosis loss beside the report loss"
     )
+    log_prior: Literal["off", "head"] | dict[str, float] = Field(
+        "head",
+        description="added to the POSITIVE logit in training: of the aggregated head's own biases, "
+        "or of public rates by class, each in (0, 1)",
+    )
+    contrast_weight: float = Field(0.1, ge=0, description="lcon, of the contrast with anchors")
+    contrast_temperature: float = Field(0.15, gt=0, description="tau of the contrast")
+    local_contrast_weight: float = Field(0.5, ge=0, description="gamma, of the site's own anchors")
+    orthogonality_weight: float = Field(
+        0.1, ge=0, description="eta, keeps the two projections apart"
+    )
+    boosting: Literal["mutual", "one_way", "joint", "off"] = Field(
+        "mutual", description="how the two adapters teach each other"
+    )
+    boost_generic: float = Field(0.2, ge=0, description="lg, what path B teaches path A")
+    boost_specialized: float = Field(0.4, ge=0, description="ls, what path A teaches path B")
+    boost_warmup: int = Field(4, ge=1, description="rounds until boosting has its full weight")
+    boost_temperature: float = Field(1.0, gt=0, description="T, softens both distributions")
+    proximal_weight: float = Field(0.0, ge=0, description="mu of FedProx; 0: off")
+    moon_weight: float = Field(0.0, ge=0, description="mu of MOON; 0: off")
+    moon_temperature: float = Field(0.5, gt=0, description="tau of MOON")
+    augmentation: Augmentation = Augmentation()
     status_mixing: float = Field(
         0.2, ge=0, le=1, description="share of prompt statuses predicted, not taken from the report"
     )
@@ -122,8 +178,11 @@ class TrainingConfig(Section):
 class UpdateConfig(Section):
     """What leaves a site."""
 
-    factorization: Literal["ffa"] = Field(
-        "ffa", description="A is frozen and common, B is trained: then updates add exactly"
+    factorization: Literal["ffa", "fedsvd", "rolora", "fedsb", "powersgd"] = Field(
+        "fedsvd", description="which low-rank factors are sent, so that updates add exactly"
+    )
+    refactor_every: int = Field(
+        4, ge=1, description="fedsvd: rounds between two refactorings of B A"
     )
     rank: int = Field(8, ge=1, le=256, description="of the LoRA matrices")
     alpha: float = Field(16.0, gt=0, description="LoRA scaling is alpha / rank")
