@@ -53,8 +53,8 @@ def evaluate(
 def _evaluate(run: Path, *, follow: bool, stop: threading.Event, output: Output) -> None:
     import torch
 
+    from fedmrg_secure.evaluation.judging import Metrics
     from fedmrg_secure.federation.evaluator import evaluate_run
-    from fedmrg_secure.federation.judging import Metrics
 
     torch.set_num_threads(1)
 

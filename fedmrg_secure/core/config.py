@@ -91,7 +91,9 @@ class ModelConfig(Section):
     freeze_encoder: bool = Field(
         False, description="train and send only what follows a pretrained encoder"
     )
-    feature_width: int = Field(128, ge=16, le=1024, description="d of patch and pooled features")
+    feature_width: int = Field(
+        128, ge=16, le=1024, multiple_of=8, description="d of patch and pooled features"
+    )
     image_mean: float | None = Field(
         None, description="public constant; absent: as the encoder was pretrained, or each image's"
     )

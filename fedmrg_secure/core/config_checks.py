@@ -70,6 +70,17 @@ def _model(config: RunConfig) -> Iterator[Finding]:
             ("model", "min_report_tokens"),
             f"must be below model.max_report_tokens, which is {model.max_report_tokens}",
         )
+    if model.freeze_encoder and model.encoder == "builtin":
+        yield Finding(
+            ("model", "freeze_encoder"),
+            "is set, but the built-in encoder has not been pretrained",
+            "choose a pretrained model.encoder, or leave model.freeze_encoder out",
+        )
+    if (model.image_mean is None) != (model.image_deviation is None):
+        given, absent = "image_mean", "image_deviation"
+        if model.image_mean is None:
+            given, absent = absent, given
+        yield Finding(("model", given), f"is given without model.{absent}", "give both or neither")
     for index, name in enumerate(model.classes):
         if name not in CHEXPERT_CLASSES:
             yield Finding(

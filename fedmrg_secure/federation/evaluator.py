@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.yaml_source import load_run_config
-from fedmrg_secure.federation.judging import Judge, Judgement, Metrics, Stopped, load_centres
+from fedmrg_secure.evaluation.judging import Judge, Judgement, Metrics, Stopped, load_centres
 from fedmrg_secure.federation.run_folder import RunFolder, write_json
 from fedmrg_secure.federation.samples import write_samples
 from fedmrg_secure.federation.states import (

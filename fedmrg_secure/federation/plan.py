@@ -17,11 +17,8 @@ from fedmrg_secure.data.records import Task
 from fedmrg_secure.data.task import describe_task, load_centre
 from fedmrg_secure.federation.run_folder import RunFolder
 from fedmrg_secure.federation.session import make_manifest
-from fedmrg_secure.model.report_generator import (
-    ParameterCounts,
-    ReportGenerator,
-    build_report_generator,
-)
+from fedmrg_secure.model.parameters import ParameterCounts
+from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.provisioning.site_kit import load_kit
 from fedmrg_secure.update.fixed_point import FixedPoint

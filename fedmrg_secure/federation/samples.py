@@ -12,7 +12,7 @@ from PIL import Image
 
 from fedmrg_secure.core.types import CHEXPERT_CLASSES, Status
 from fedmrg_secure.data.records import FloatImage, Record
-from fedmrg_secure.federation.judging import Centre
+from fedmrg_secure.evaluation.judging import Centre
 from fedmrg_secure.model.report_generator import FloatArray, ReportGenerator, images_tensor
 
 _NO_FINDING = CHEXPERT_CLASSES.index("No Finding")

@@ -35,6 +35,17 @@ class ReportTokens:
     mask: Tensor
     truncated: int
 
+    @property
+    def packed_targets(self) -> Tensor:
+        """The targets that count, record by record, shape (N,), int64."""
+        return self.targets[self.mask.bool()]
+
+    def record_mean(self, values: Tensor) -> Tensor:
+        """The mean of each record over its tokens, shape (batch,), of values of shape (N,)."""
+        rows = self.mask.nonzero()[:, 0]  # (N,)
+        totals = values.new_zeros(len(self.mask)).index_add(0, rows, values)
+        return totals / self.mask.sum(dim=1)
+
 
 class VisualPrefix(nn.Module):
     """Projector of patch features to the decoder's input space.
@@ -49,6 +60,8 @@ class VisualPrefix(nn.Module):
         scale: root mean square of what the decoder is used to as input.
     """
 
+    places: Tensor
+
     def __init__(self, width: int, decoder_width: int, tokens: int, *, scale: float) -> None:
         super().__init__()
         rows = max(n for n in range(1, int(tokens**0.5) + 1) if tokens % n == 0)
@@ -56,7 +69,9 @@ class VisualPrefix(nn.Module):
         self._scale = scale
         self.norm = nn.LayerNorm(width)
         self.linear = nn.Linear(width, decoder_width)
-        self.place = nn.Parameter(torch.zeros(tokens, decoder_width))
+        # An embedding, looked up for every record: per-record gradients need a batch dimension.
+        self.place = nn.Embedding(tokens, decoder_width, _weight=torch.zeros(tokens, decoder_width))
+        self.register_buffer("places", torch.arange(tokens), persistent=False)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Prefix (batch, V, d_llm) of patch features (batch, side * side, d)."""
@@ -64,7 +79,8 @@ class VisualPrefix(nn.Module):
         grid = patches.transpose(1, 2).unflatten(-1, (side, side))  # (batch, d, side, side)
         cells = nn.functional.adaptive_avg_pool2d(grid, self.cells)  # (batch, d, rows, columns)
         tokens = self.linear(self.norm(cells.flatten(2).transpose(1, 2)))
-        return self._scale * (tokens + self.place)
+        places = self.place(self.places.expand(len(tokens), -1))  # (batch, V, d_llm)
+        return self._scale * (tokens + places)
 
 
 class ReportTokenizer:
@@ -105,9 +121,10 @@ class ReportTokenizer:
 
 
 def report_logits(decoder: PeftModel, prefix: Tensor, tokens: ReportTokens) -> Tensor:
-    """Logits of every report position, shape (batch, T, vocabulary), float32.
+    """Logits of every report token that counts, shape (N, vocabulary), float32, record by record.
 
-    Right padding needs no attention mask: attention is causal and padded targets do not count.
+    N is the number of ones in `tokens.mask`. Right padding needs no attention mask: attention is
+    causal and padded targets do not count.
 
     Args:
         decoder: the adapted causal LM.
@@ -118,7 +135,7 @@ def report_logits(decoder: PeftModel, prefix: Tensor, tokens: ReportTokens) -> T
     weight_dtype = embed.weight.dtype
     inputs = torch.cat([prefix.to(weight_dtype), embed(tokens.inputs)], dim=1)  # (batch, P+T, d)
     output = decoder(inputs_embeds=inputs, use_cache=False, logits_to_keep=tokens.inputs.shape[1])
-    return output.logits.float()
+    return output.logits[tokens.mask.bool()].float()
 
 
 def check_context(decoder: PretrainedDecoder, positions: int) -> None:

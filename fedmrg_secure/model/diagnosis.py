@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +40,7 @@ class DiagnosisHead(nn.Module):
     """Pooled feature to status logits, linear.
 
     Args:
-        width: d of the pooled feature.
+        width: of its input: the pooled feature, and what the anchors add to it.
         classes: C, number of observation classes.
     """
 
@@ -51,6 +52,16 @@ class DiagnosisHead(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """Logits of shape (batch, C, 4) for pooled features of shape (batch, d)."""
         return self.linear(pooled).unflatten(-1, (self.classes, len(Status)))
+
+    @torch.no_grad()
+    def log_prior(self) -> Tensor:
+        """What the biases say of each class's POSITIVE rate, beside an even one; shape (C,).
+
+        Log-probability of POSITIVE under the biases alone minus log(1/4): 0 at the start. A
+        function of the head, hence public when the head is.
+        """
+        biases = self.linear.bias.unflatten(0, (self.classes, len(Status)))  # (C, 4)
+        return torch.log_softmax(biases, dim=-1)[:, Status.POSITIVE] + math.log(len(Status))
 
 
 class StatusPrompts(nn.Module):

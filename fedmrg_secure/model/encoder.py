@@ -1,7 +1,7 @@
-"""The built-in vision encoder: a small residual convolutional network.
+"""The vision encoders: the built-in small residual network, or a pretrained backbone with a neck.
 
-Every layer works on one record at a time (GroupNorm and LayerNorm, no BatchNorm), so that the
-gradient of a batch is the sum of its records' gradients.
+Every layer that trains works on one record at a time (GroupNorm and LayerNorm, no BatchNorm), so
+that the gradient of a batch is the sum of its records' gradients.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fedmrg_secure.core.config import ModelConfig
 from fedmrg_secure.model.errors import ImageShapeWrong
+from fedmrg_secure.model.initialisation import initialise
+from fedmrg_secure.model.pretrained_encoder import Backbone, load_backbone
 
-FEATURE_WIDTH = 128
 _NARROWEST = 16
 _SMALLEST_GRID = 6
 _EPSILON = 1e-5
@@ -36,26 +38,29 @@ class VisionEncoder(nn.Module):
     """Images to patch features and one pooled feature.
 
     The number of halvings grows with the image so that the grid of patches stays between 4 x 4 and
-    12 x 12. Brightness and contrast of each image are normalised away first: centres differ in
-    them for reasons that are not the patient's.
+    12 x 12. Unless constants are given, brightness and contrast of each image are normalised away
+    first: centres differ in them for reasons that are not the patient's.
 
     Args:
         image_size: side H of the square input in pixels, 32 to 1024.
+        width: d of the features, a multiple of 8.
+        constants: public mean and deviation of the images; None: each image's own.
     """
 
-    def __init__(self, image_size: int) -> None:
+    def __init__(
+        self, image_size: int, width: int = 128, constants: tuple[float, float] | None = None
+    ) -> None:
         super().__init__()
-        self.image_size = image_size
-        widths = _stage_widths(image_size)
+        self.image_size, self.width, self._constants = image_size, width, constants
+        widths = _stage_widths(image_size, width)
         stages: list[nn.Module] = []
         for before, after in zip((1, *widths), widths, strict=False):
             stages.append(_downsample(before, after))
             if after > _NARROWEST:
                 stages.append(_ResidualBlock(after))
         self.stages = nn.Sequential(*stages)
-        self.norm = nn.LayerNorm(FEATURE_WIDTH)
-        # A small finding fills one patch: the maximum keeps it, the mean tells of the whole chest.
-        self.pool = nn.Linear(2 * FEATURE_WIDTH, FEATURE_WIDTH)
+        self.norm = nn.LayerNorm(width)
+        self.pool = nn.Linear(2 * width, width)
 
     def forward(self, images: Tensor) -> ImageFeatures:
         """Encode a batch.
@@ -66,17 +71,90 @@ class VisionEncoder(nn.Module):
         Raises:
             ImageShapeWrong: another shape.
         """
-        expected = (1, self.image_size, self.image_size)
-        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
-            raise ImageShapeWrong(
-                f"images have shape {tuple(images.shape)}, expected (batch, "
-                f"{', '.join(map(str, expected))})",
-                hint="load images with the image_size that the model was built for",
-            )
-        grid = self.stages(_standardise(images))  # (batch, d, side, side)
+        check_images(images, self.image_size)
+        grid = self.stages(_normalised(images, self._constants))  # (batch, d, side, side)
         patches = self.norm(grid.flatten(2).transpose(1, 2))  # (batch, side * side, d)
-        summary = torch.cat([patches.mean(dim=1), patches.amax(dim=1)], dim=-1)  # (batch, 2 d)
-        return ImageFeatures(patches, self.pool(summary))
+        return ImageFeatures(patches, self.pool(_summary(patches)))
+
+
+class PretrainedEncoder(nn.Module):
+    """A pretrained backbone, and a neck that brings its patches to the feature width.
+
+    Args:
+        backbone: see `model.pretrained_encoder`; its BatchNorm is frozen.
+        image_size: side H of the square input in pixels.
+        width: d of the features.
+        frozen: whether the backbone stays as it is; then no gradient is computed in it.
+    """
+
+    def __init__(self, backbone: Backbone, image_size: int, width: int, *, frozen: bool) -> None:
+        super().__init__()
+        self.image_size, self.width, self._frozen = image_size, width, frozen
+        self.backbone = backbone
+        self.neck = nn.Sequential(
+            nn.LayerNorm(backbone.channels), nn.Linear(backbone.channels, width)
+        )
+        self.pool = nn.Linear(2 * width, width)
+        if frozen:
+            backbone.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> ImageFeatures:
+        """See `VisionEncoder.forward`."""
+        check_images(images, self.image_size)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
+            seen = self.backbone(images)  # (batch, side * side, channels)
+        patches = self.neck(seen)  # (batch, side * side, d)
+        return ImageFeatures(patches, self.pool(_summary(patches)))
+
+
+def build_encoder(
+    model: ModelConfig, *, image_size: int, seed: int
+) -> VisionEncoder | PretrainedEncoder:
+    """The encoder of a configuration, equal on every machine.
+
+    What of it is trained and shared is what requires gradients: all of the built-in one; of a
+    pretrained one the neck, and its convolutions and projections unless `freeze_encoder` is set.
+
+    Raises:
+        EncoderUnavailable, HubAccessOff, AssetTampered: see `model.pretrained_encoder`.
+    """
+    constants = None
+    if model.image_mean is not None and model.image_deviation is not None:
+        constants = (model.image_mean, model.image_deviation)
+    if model.encoder == "builtin":
+        encoder = VisionEncoder(image_size, model.feature_width, constants)
+        initialise(encoder, label="encoder", seed=seed)
+        return encoder
+    backbone = load_backbone(
+        model.encoder, image_size=image_size, allow_hub=model.allow_hub, constants=constants
+    )
+    pretrained = PretrainedEncoder(
+        backbone, image_size, model.feature_width, frozen=model.freeze_encoder
+    )
+    initialise(pretrained.neck, label="encoder.neck", seed=seed)
+    initialise(nn.Sequential(pretrained.pool), label="encoder.pool", seed=seed)
+    return pretrained
+
+
+def check_images(images: Tensor, image_size: int) -> None:
+    """Return if images are a batch of one-channel squares of the right side.
+
+    Raises:
+        ImageShapeWrong: they are not.
+    """
+    expected = (1, image_size, image_size)
+    if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+        raise ImageShapeWrong(
+            f"images have shape {tuple(images.shape)}, expected (batch, "
+            f"{', '.join(map(str, expected))})",
+            hint="load images with the image_size that the model was built for",
+        )
+
+
+def _summary(patches: Tensor) -> Tensor:
+    """Mean and maximum, shape (batch, 2 d): a small finding fills one patch, which the maximum
+    keeps; the mean tells of the whole chest."""
+    return torch.cat([patches.mean(dim=1), patches.amax(dim=1)], dim=-1)
 
 
 class _ResidualBlock(nn.Module):
@@ -97,13 +175,16 @@ def _downsample(before: int, after: int) -> nn.Module:
     )
 
 
-def _stage_widths(image_size: int) -> tuple[int, ...]:
+def _stage_widths(image_size: int, width: int) -> tuple[int, ...]:
     """Channels after each halving, ending in the feature width."""
     halvings = max(3, (image_size // _SMALLEST_GRID).bit_length() - 1)
-    return tuple(max(_NARROWEST, FEATURE_WIDTH >> (halvings - 1 - i)) for i in range(halvings))
+    return tuple(max(_NARROWEST, width >> (halvings - 1 - i)) for i in range(halvings))
 
 
-def _standardise(images: Tensor) -> Tensor:
+def _normalised(images: Tensor, constants: tuple[float, float] | None) -> Tensor:
+    """By public constants, or each image by its own mean and deviation."""
+    if constants is not None:
+        return (images - constants[0]) / constants[1]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     deviation = images.std(dim=(1, 2, 3), keepdim=True, correction=0)
     return (images - mean) / (deviation + _EPSILON)

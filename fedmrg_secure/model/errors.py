@@ -53,3 +53,9 @@ class ContextTooShort(InputError):
     """Prefix, prompts and report do not fit into the decoder's context."""
 
     code: ClassVar[str] = "FMRG-3007"
+
+
+class EncoderUnavailable(InputError):
+    """The named vision encoder cannot be loaded, or gives no grid of patches."""
+
+    code: ClassVar[str] = "FMRG-3009"

@@ -6,13 +6,13 @@ import hashlib
 from typing import Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from fedmrg_secure.core.canonical import hash_json, tagged_hash
 from fedmrg_secure.core.config import ModelConfig, UpdateConfig
 
-ARCHITECTURE_VERSION: Final = 1
+ARCHITECTURE_VERSION: Final = 2
 """Raised when the meaning of equal weights changes (another layer order, another pooling)."""
 
 
@@ -40,6 +40,12 @@ def base_fingerprint(
         {
             "version": ARCHITECTURE_VERSION,
             "encoder": model.encoder,
+            "feature_width": model.feature_width,
+            "freeze_encoder": model.freeze_encoder,
+            "image_constants": [repr(model.image_mean), repr(model.image_deviation)],
+            "anchors": model.anchors,
+            "anchor_attention": model.anchor_attention,
+            "prompts": model.prompts,
             "classes": list(model.classes),
             "visual_tokens": model.visual_tokens,
             "max_report_tokens": model.max_report_tokens,
@@ -57,10 +63,14 @@ def base_fingerprint(
 
 def _frozen_digest(module: nn.Module) -> bytes:
     digest = hashlib.sha256()
-    for name, parameter in sorted(module.named_parameters()):
-        if parameter.requires_grad:
-            continue
-        tensor = parameter.detach().cpu().contiguous()
+    frozen: dict[str, Tensor] = {
+        name: p for name, p in module.named_parameters() if not p.requires_grad
+    }
+    # What is kept in checkpoints: a BatchNorm's statistics, not a constant of the code.
+    kept = module.state_dict().keys()
+    frozen |= {name: buffer for name, buffer in module.named_buffers() if name in kept}
+    for name, value in sorted(frozen.items()):
+        tensor = value.detach().cpu().contiguous()
         header = f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
         digest.update(len(header).to_bytes(8, "big"))
         digest.update(header)

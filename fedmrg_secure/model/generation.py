@@ -6,6 +6,8 @@ searches are deterministic.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +16,20 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 CausalLM = PreTrainedModel | PeftModel
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One way of reading the decoder and its share in the mixed logits.
+
+    Attributes:
+        reading: gives the decoder as this way reads it, for the length of a forward pass.
+        weight: of its logits; all weights of a search sum to 1.
+    """
+
+    reading: Callable[[], AbstractContextManager[CausalLM]]
+    weight: float
+
 
 _NEVER = float("-inf")
 
@@ -49,18 +65,20 @@ class Hypothesis:
 
 
 @torch.no_grad()
-def greedy_search(decoder: CausalLM, prompt: Tensor, limits: SearchLimits) -> list[Hypothesis]:
+def greedy_search(
+    voices: Sequence[Voice], prompt: Tensor, limits: SearchLimits
+) -> list[Hypothesis]:
     """The likeliest token at every step.
 
     Args:
-        decoder: causal LM.
+        voices: whose weighted logits are searched, at least one.
         prompt: embeddings, shape (batch, P, d_llm).
         limits: when to end.
 
     Returns:
         One hypothesis a prompt, in order.
     """
-    steps = _Steps(decoder, prompt, limits)
+    steps = _Steps(voices, prompt, limits)
     batch = prompt.shape[0]
     rows: list[list[int]] = [[] for _ in range(batch)]
     totals = torch.zeros(batch)
@@ -83,12 +101,12 @@ def greedy_search(decoder: CausalLM, prompt: Tensor, limits: SearchLimits) -> li
 
 @torch.no_grad()
 def beam_search(
-    decoder: CausalLM, prompt: Tensor, limits: SearchLimits, beams: int
+    voices: Sequence[Voice], prompt: Tensor, limits: SearchLimits, beams: int
 ) -> list[Hypothesis]:
     """Beam search with length-normalised scores; ends when `beams` reports have ended.
 
     Args:
-        decoder: causal LM.
+        voices: whose weighted logits are searched, at least one.
         prompt: embeddings, shape (batch, P, d_llm).
         limits: when to end.
         beams: K >= 1, hypotheses kept alive for each prompt.
@@ -97,7 +115,7 @@ def beam_search(
         The best hypothesis of each prompt, in order.
     """
     batch = prompt.shape[0]
-    steps = _Steps(decoder, prompt, limits)
+    steps = _Steps(voices, prompt, limits)
     log_probabilities = steps.first().repeat_interleave(beams, dim=0)  # (batch * K, vocabulary)
     steps.reorder(torch.arange(batch).repeat_interleave(beams))
     searches = [_Beams(beams, limits.end_id) for _ in range(batch)]
@@ -165,13 +183,13 @@ class _Beams:
 
 
 class _Steps:
-    """The decoder, one token at a time, with its cache of keys and values."""
+    """The decoder, one token at a time, with a cache of keys and values for each voice."""
 
-    def __init__(self, decoder: CausalLM, prompt: Tensor, limits: SearchLimits) -> None:
-        self._decoder = decoder
-        self._embed = decoder.get_input_embeddings()
+    def __init__(self, voices: Sequence[Voice], prompt: Tensor, limits: SearchLimits) -> None:
+        self._voices = [(voice, DynamicCache()) for voice in voices]
+        with voices[0].reading() as decoder:
+            self._embed = decoder.get_input_embeddings()
         self._limits = limits
-        self._cache = DynamicCache()
         begin = self._embed(torch.full((prompt.shape[0], 1), limits.begin_id))
         self._prompt = torch.cat([prompt.to(begin.dtype), begin], dim=1)
 
@@ -185,7 +203,8 @@ class _Steps:
 
     def reorder(self, rows: Tensor) -> None:
         """Let row i go on from what row `rows[i]` was."""
-        self._cache.reorder_cache(rows)  # type: ignore[arg-type]  # a LongTensor is a Tensor
+        for _, cache in self._voices:
+            cache.reorder_cache(rows)  # type: ignore[arg-type]  # a LongTensor is a Tensor
 
     def allowed(self, log_probabilities: Tensor, step: int) -> Tensor:
         """The same with tokens ruled out that the limits forbid at this step."""
@@ -196,10 +215,16 @@ class _Steps:
         return log_probabilities
 
     def _forward(self, embeddings: Tensor) -> Tensor:
-        output = self._decoder(
-            inputs_embeds=embeddings,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return torch.log_softmax(output.logits[:, -1].float(), dim=-1)
+        total: Tensor | None = None
+        for voice, cache in self._voices:
+            with voice.reading() as decoder:
+                output = decoder(
+                    inputs_embeds=embeddings,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            logits = voice.weight * output.logits[:, -1].float()  # (rows, vocabulary)
+            total = logits if total is None else total + logits
+        assert total is not None, "a search has at least one voice"
+        return torch.log_softmax(total, dim=-1)

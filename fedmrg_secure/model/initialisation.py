@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from fedmrg_secure.core.stable_random import uniform
 from fedmrg_secure.core.types import Status
 from fedmrg_secure.model.diagnosis import STATUS_WORDS
 from fedmrg_secure.model.pretrained import PretrainedDecoder
-from fedmrg_secure.model.stable_random import uniform
 
 
 @torch.no_grad()

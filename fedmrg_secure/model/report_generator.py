@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fedmrg_secure.core.config import ModelConfig, UpdateConfig
 from fedmrg_secure.core.types import CHEXPERT_CLASSES
-from fedmrg_secure.model.adapters import (
-    add_generic_adapter,
-    plain_lora_count,
-    save_peft_folder,
-    trainable_factors,
-)
+from fedmrg_secure.model.adapters import GENERIC, SPECIALIZED, Adapters, ReadingPath
+from fedmrg_secure.model.contrast import AnchorAttention, head_anchors, text_anchors
 from fedmrg_secure.model.decoder import (
     ReportTokenizer,
     ReportTokens,
@@ -27,33 +26,19 @@ from fedmrg_secure.model.decoder import (
     report_logits,
 )
 from fedmrg_secure.model.diagnosis import Diagnosis, DiagnosisHead, StatusPrompts
-from fedmrg_secure.model.encoder import FEATURE_WIDTH, VisionEncoder
-from fedmrg_secure.model.errors import StateMismatch, UnknownClass
+from fedmrg_secure.model.encoder import ImageFeatures, build_encoder
+from fedmrg_secure.model.errors import UnknownClass
 from fedmrg_secure.model.fingerprint import base_fingerprint, tokenizer_fingerprint
-from fedmrg_secure.model.generation import SearchLimits, beam_search, greedy_search
+from fedmrg_secure.model.generation import SearchLimits, Voice, beam_search, greedy_search
 from fedmrg_secure.model.initialisation import embedding_scale, initialise, prompt_start
+from fedmrg_secure.model.parameters import count_parameters
 from fedmrg_secure.model.pretrained import PretrainedDecoder, load_decoder, save_decoder
+from fedmrg_secure.model.state import check_state, copy_out
 
 FloatArray = npt.NDArray[np.float32]
 
-
-@dataclass(frozen=True, slots=True)
-class ParameterCounts:
-    """Numbers of values.
-
-    Attributes:
-        total: of the whole model, frozen and trained.
-        decoder: of the frozen language model without adapters.
-        shared: what a site sends a round.
-        adapters: of those, the low-rank part.
-        plain_lora: what a site would send with ordinary LoRA: the same with A beside every B.
-    """
-
-    total: int
-    decoder: int
-    shared: int
-    adapters: int
-    plain_lora: int
+PROTOTYPES = "anchors.prototype"
+"""Name of the shared sums of features in the state, see `model.contrast`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +46,37 @@ class GeneratorOutput:
     """What a forward pass gives to the objectives.
 
     Attributes:
-        diagnosis_logits: shape (batch, C, 4), float32.
-        report_logits: shape (batch, T, vocabulary), float32.
+        diagnosis_logits: shape (batch, C, 4), float32, without any prior.
+        global_feature: z_g, unit rows, shape (batch, d).
+        local_feature: z_s, unit rows, shape (batch, d); None without a specialized part.
+        generic_logits: of path A for every report token that counts, shape (N, vocabulary).
+        specialized_logits: of path B, the same shape; None without a specialized adapter.
     """
 
     diagnosis_logits: Tensor
-    report_logits: Tensor
+    global_feature: Tensor
+    local_feature: Tensor | None
+    generic_logits: Tensor
+    specialized_logits: Tensor | None
 
 
 class ReportGenerator(nn.Module):
     """Chest X-ray to report.
 
     Use `build_report_generator`; the constructor takes the parts.
+
+    Attributes:
+        anchors: g_c, frozen global anchors, unit or zero rows, shape (C, d).
+        local_anchors: l_kc, the site's own, frozen, the same shape.
+        log_prior: log of each class's assumed POSITIVE rate relative to an even one, shape (C,).
+        mix: weight of path B in the logits of a participating centre's reports, shape (1,).
     """
+
+    anchors: Tensor
+    local_anchors: Tensor
+    log_prior: Tensor
+    mix: Tensor
+    prototypes: Tensor
 
     def __init__(
         self,
@@ -86,21 +89,43 @@ class ReportGenerator(nn.Module):
     ) -> None:
         super().__init__()
         classes = len(model.classes)
-        positions = model.visual_tokens + classes + 1 + model.max_report_tokens
-        check_context(base, positions)
+        prompts = classes if model.prompts else 0
+        check_context(base, model.visual_tokens + prompts + 1 + model.max_report_tokens)
         width = base.embeddings.shape[1]
         decoder_count = sum(p.numel() for p in base.model.parameters())
-        self.encoder = VisionEncoder(image_size)
-        self.diagnosis = DiagnosisHead(FEATURE_WIDTH, classes)
-        self.prompts = StatusPrompts(prompt_start(base, model.classes))
+        self.encoder = build_encoder(model, image_size=image_size, seed=seed)
+        features = self.encoder.width
+        words = prompt_start(base, model.classes)
+        self._text_anchors = text_anchors(words) if model.anchors == "text" else None
+        anchor_width = features if self._text_anchors is None else width
+        self.projection = _projection(features, anchor_width, "projection", seed)
+        self.attention = AnchorAttention() if model.anchor_attention else None
+        seen = features + (anchor_width if model.anchor_attention else 0)
+        self.diagnosis = DiagnosisHead(seen, classes)
+        self.prompts = StatusPrompts(words) if model.prompts else None
         self.projector = VisualPrefix(
-            FEATURE_WIDTH, width, model.visual_tokens, scale=embedding_scale(base)
+            features, width, model.visual_tokens, scale=embedding_scale(base)
         )
-        for part in ("encoder", "diagnosis", "projector"):
+        for part in ("diagnosis", "projector"):
             initialise(getattr(self, part), label=part, seed=seed)
-        self.decoder = add_generic_adapter(
-            base.model, rank=update.rank, alpha=update.alpha, seed=seed
+        self.has_specialized = model.adapters == "dual"
+        self.adapters = Adapters(
+            base.model,
+            rank=update.rank,
+            alpha=update.alpha,
+            seed=seed,
+            factorization=update.factorization,
+            dual=self.has_specialized,
         )
+        self.decoder = self.adapters.model
+        self.specialized_projection = (
+            _projection(features, features, "specialized", seed) if self.has_specialized else None
+        )
+        self.register_buffer("anchors", torch.zeros(classes, anchor_width), persistent=False)
+        self.register_buffer("local_anchors", torch.zeros(classes, features), persistent=False)
+        self.register_buffer("log_prior", torch.zeros(classes), persistent=False)
+        self.register_buffer("mix", torch.ones(1), persistent=False)
+        self.register_buffer("prototypes", torch.zeros(classes, anchor_width), persistent=False)
         self.tokens = ReportTokenizer(base.tokenizer, model.max_report_tokens)
         self.limits = SearchLimits(
             self.tokens.begin_id,
@@ -109,10 +134,18 @@ class ReportGenerator(nn.Module):
             model.max_report_tokens,
         )
         self.class_columns = _class_columns(model.classes)
+        self.anchor_kind = model.anchors
         self._beams = model.beams
         self._base = base
-        self._shared = self._name_shared()
-        self.parameter_counts = self._count(decoder_count)
+        self._shared = self._name_shared(update.factorization)
+        self._specialized = self._name_specialized()
+        self._trainable = {name: p for name, p in self._shared.items() if _trains(name, update)}
+        self.set_trainable(None)
+        for parameter in self._specialized.values():
+            parameter.requires_grad_(True)
+        self._specialized_start = self.specialized_state()
+        self._refresh()
+        self.parameter_counts = count_parameters(self, decoder_count, update)
         self.tokenizer_hash = tokenizer_fingerprint(base.tokenizer)
         self.base_hash = base_fingerprint(
             self, self.tokenizer_hash, model=model, update=update, image_size=image_size
@@ -124,6 +157,8 @@ class ReportGenerator(nn.Module):
         reports: ReportTokens,
         statuses: Tensor,
         predicted: Tensor | None = None,
+        *,
+        share_features: bool = True,
     ) -> GeneratorOutput:
         """Logits for training.
 
@@ -133,63 +168,155 @@ class ReportGenerator(nn.Module):
             statuses: true statuses, shape (batch, C), int64.
             predicted: where True the prompt takes the head's own likeliest status instead of the
                 true one, shape (batch, C), bool; nowhere when None.
+            share_features: whether path B's loss may reach the encoder, projector and prompts;
+                False keeps all that is shared independent of the specialized adapter (`one_way`).
         """
         features = self.encoder(images)
-        diagnosis_logits = self.diagnosis(features.pooled)  # (batch, C, 4)
+        z_g = functional.normalize(self.projection(features.pooled), dim=-1)  # (batch, d)
+        diagnosis_logits = self._diagnosis_logits(features, z_g)  # (batch, C, 4)
         if predicted is not None:
             statuses = torch.where(predicted, diagnosis_logits.detach().argmax(-1), statuses)
-        prefix = torch.cat([self.projector(features.patches), self.prompts(statuses)], dim=1)
-        return GeneratorOutput(diagnosis_logits, report_logits(self.decoder, prefix, reports))
+        prefix = self._prefix(features, statuses)
+        with self.adapters.reading(ReadingPath.A) as decoder:
+            generic = report_logits(decoder, prefix, reports)
+        z_s = specialized = None
+        if self.specialized_projection is not None:
+            pooled = features.pooled if share_features else features.pooled.detach()
+            z_s = functional.normalize(self.specialized_projection(pooled), dim=-1)
+            with self.adapters.reading(ReadingPath.B) as decoder:
+                seen = prefix if share_features else prefix.detach()
+                specialized = report_logits(decoder, seen, reports)
+        return GeneratorOutput(diagnosis_logits, z_g, z_s, generic, specialized)
 
     @torch.no_grad()
     def diagnose(self, images: Tensor) -> Diagnosis:
         """Status probabilities of images of shape (batch, 1, H, H)."""
-        logits = self.diagnosis(self.encoder(images).pooled)
-        return Diagnosis(torch.softmax(logits, dim=-1))
+        return Diagnosis(torch.softmax(self._look(images)[1], dim=-1))
 
     @torch.no_grad()
-    def generate(self, images: Tensor, *, beams: int | None = None) -> list[str]:
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """z_g and z_s of images of shape (batch, 1, H, H), unit rows, shape (batch, d) each."""
+        pooled = self.encoder(images).pooled
+        z_g = functional.normalize(self.projection(pooled), dim=-1)
+        if self.specialized_projection is None:
+            return z_g, None
+        return z_g, functional.normalize(self.specialized_projection(pooled), dim=-1)
+
+    @torch.no_grad()
+    def generate(self, images: Tensor, *, beams: int | None = None, mix: float = 0.0) -> list[str]:
         """Write a report for each image.
 
         Args:
             images: shape (batch, 1, H, H), float32 in [0, 1].
             beams: width of the beam search, 1 is greedy; as configured when None.
+            mix: weight of path B in the mixed logits, in [0, 1]; 0 is the generic adapter alone.
         """
-        features = self.encoder(images)
-        statuses = self.diagnosis(features.pooled).argmax(-1)  # (batch, C)
-        prefix = torch.cat([self.projector(features.patches), self.prompts(statuses)], dim=1)
+        if not 0 <= mix <= 1 or (mix and not self.has_specialized):
+            raise ValueError(f"mix must be in [0, 1], and 0 without a specialized part, got {mix}")
+        features, logits = self._look(images)
+        prefix = self._prefix(features, logits.argmax(-1))
+        voices = [
+            Voice(lambda path=path: self.adapters.reading(path), weight)  # type: ignore[misc]
+            for path, weight in ((ReadingPath.A, 1 - mix), (ReadingPath.B, mix))
+            if weight
+        ]
         width = self._beams if beams is None else beams
         if width == 1:
-            found = greedy_search(self.decoder, prefix, self.limits)
+            found = greedy_search(voices, prefix, self.limits)
         else:
-            found = beam_search(self.decoder, prefix, self.limits, width)
+            found = beam_search(voices, prefix, self.limits, width)
         return self.tokens.decode([hypothesis.tokens for hypothesis in found])
 
+    @torch.no_grad()
+    def path_logits(self, images: Tensor, reports: ReportTokens) -> tuple[Tensor, Tensor | None]:
+        """Logits of given reports by path A and path B, shape (N, vocabulary) each.
+
+        The prompts are what the head diagnoses, as when a report is written.
+        """
+        features, logits = self._look(images)
+        prefix = self._prefix(features, logits.argmax(-1))
+        with self.adapters.reading(ReadingPath.A) as decoder:
+            generic = report_logits(decoder, prefix, reports)
+        if not self.has_specialized:
+            return generic, None
+        with self.adapters.reading(ReadingPath.B) as decoder:
+            return generic, report_logits(decoder, prefix, reports)
+
     def shared_state(self) -> dict[str, FloatArray]:
-        """A copy of every tensor that is trained and shared, float32, sorted by name."""
-        return {
-            name: parameter.detach().cpu().numpy().astype(np.float32, copy=True)
-            for name, parameter in self._shared.items()
-        }
+        """A copy of every tensor that is public, float32, sorted by name."""
+        state = copy_out(self._shared)
+        if self.anchor_kind == "prototype":
+            state |= copy_out({PROTOTYPES: self.prototypes})
+        return dict(sorted(state.items()))
 
     def shared_parameters(self) -> dict[str, nn.Parameter]:
-        """The parameters behind `shared_state`, by the same names."""
-        return dict(self._shared)
+        """The parameters behind `shared_state` that may be trained, by the same names."""
+        return dict(self._trainable)
+
+    def specialized_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that are trained and never leave the site, by name."""
+        return dict(self._specialized)
+
+    def set_trainable(self, names: frozenset[str] | None) -> None:
+        """Let only these of the shared parameters require gradients; None: all that may."""
+        for name, parameter in self._shared.items():
+            allowed = name in self._trainable and (names is None or name in names)
+            parameter.requires_grad_(allowed)
 
     @torch.no_grad()
     def load_shared_state(self, state: Mapping[str, FloatArray]) -> None:
         """Take over what `shared_state` gave; nothing is changed when it does not fit.
 
+        The received copy of the generic adapter, the global anchors and the prior follow.
+
         Raises:
             StateMismatch: a name is missing or unknown, a shape differs, a value is not finite.
         """
-        _check_state(state, self._shared)
-        for name, parameter in self._shared.items():
-            parameter.copy_(torch.from_numpy(np.ascontiguousarray(state[name])))
+        targets: dict[str, Tensor] = dict(self._shared)
+        if self.anchor_kind == "prototype":
+            targets[PROTOTYPES] = self.prototypes
+        check_state(state, targets)
+        for name, target in targets.items():
+            target.copy_(torch.from_numpy(np.ascontiguousarray(state[name])))
+        self._refresh()
 
-    def save_adapter(self, folder: Path) -> None:
-        """Write the generic adapter as a folder that `PeftModel.from_pretrained` loads."""
-        save_peft_folder(self.decoder, folder, base_name=self._base.name)
+    def specialized_state(self) -> dict[str, FloatArray]:
+        """A copy of every tensor that belongs to the site alone; empty without such a part."""
+        if not self.has_specialized:
+            return {}
+        own = {"specialized.anchors": self.local_anchors, "specialized.mix": self.mix}
+        return copy_out({**self._specialized, **own})
+
+    @torch.no_grad()
+    def load_specialized_state(self, state: Mapping[str, FloatArray] | None) -> None:
+        """Take over what `specialized_state` gave; None: as at the start, where B equals A.
+
+        Raises:
+            StateMismatch: see `load_shared_state`.
+        """
+        if not self.has_specialized:
+            check_state(state or {}, {})
+            return
+        targets: dict[str, Tensor] = {
+            **self._specialized,
+            "specialized.anchors": self.local_anchors,
+            "specialized.mix": self.mix,
+        }
+        values = self._specialized_start if state is None else state
+        check_state(values, targets)
+        for name, target in targets.items():
+            target.copy_(torch.from_numpy(np.ascontiguousarray(values[name])))
+
+    @contextmanager
+    def reading(self, path: ReadingPath) -> Iterator[PeftModel]:
+        """The decoder as one path reads it, see `Adapters.reading`."""
+        with self.adapters.reading(path) as decoder:
+            yield decoder
+
+    def save_adapter(self, folder: Path, *, specialized: bool = False) -> None:
+        """Write an adapter as a folder that `PeftModel.from_pretrained` loads."""
+        adapter = SPECIALIZED if specialized else GENERIC
+        self.adapters.save(folder, adapter, base_name=self._base.name)
 
     def save_base(self, folder: Path) -> None:
         """Write the frozen decoder, without adapter, and its tokenizer as a transformers folder."""
@@ -202,26 +329,74 @@ class ReportGenerator(nn.Module):
         save_decoder(self._base.model, plain, folder)
         self._base.tokenizer.save_pretrained(folder)
 
-    def _name_shared(self) -> dict[str, nn.Parameter]:
-        named = {
+    def _look(self, images: Tensor) -> tuple[ImageFeatures, Tensor]:
+        features = self.encoder(images)
+        z_g = functional.normalize(self.projection(features.pooled), dim=-1)
+        return features, self._diagnosis_logits(features, z_g)
+
+    def _diagnosis_logits(self, features: ImageFeatures, z_g: Tensor) -> Tensor:
+        if self.attention is None:
+            return self.diagnosis(features.pooled)
+        seen = self.attention(z_g, self.anchors)  # (batch, d)
+        return self.diagnosis(torch.cat([features.pooled, seen], dim=-1))
+
+    def _prefix(self, features: ImageFeatures, statuses: Tensor) -> Tensor:
+        """Visual prefix and status prompts, shape (batch, V + C, d_llm)."""
+        visual = self.projector(features.patches)
+        if self.prompts is None:
+            return visual
+        return torch.cat([visual, self.prompts(statuses)], dim=1)
+
+    def _refresh(self) -> None:
+        """Let all that follows from the shared state follow."""
+        self.adapters.receive()
+        if self._text_anchors is not None:
+            self.anchors.copy_(self._text_anchors)
+        elif self.anchor_kind == "prototype":
+            self.anchors.copy_(self.prototypes)
+        else:
+            self.anchors.copy_(head_anchors(self.diagnosis, self.encoder.width))
+        self.log_prior.copy_(self.diagnosis.log_prior())
+
+    def _name_shared(self, factorization: str) -> dict[str, nn.Parameter]:
+        named: dict[str, nn.Parameter] = {
             f"{part}.{name}": parameter
-            for part in ("encoder", "diagnosis", "prompts", "projector")
+            for part in ("encoder", "projection", "diagnosis", "prompts", "projector")
+            if getattr(self, part) is not None
             for name, parameter in getattr(self, part).named_parameters()
+            if parameter.requires_grad
         }
-        for layer, parameter in trainable_factors(self.decoder).items():
-            named[f"adapter.generic.{layer}.lora_B"] = parameter
+        kinds = _SHARED_FACTORS[factorization]
+        for name, parameter in self.adapters.factors(GENERIC).items():
+            if name.endswith(kinds):
+                named[f"adapter.{GENERIC}.{name}"] = parameter
         return dict(sorted(named.items()))
 
-    def _count(self, decoder_count: int) -> ParameterCounts:
-        shared = sum(p.numel() for p in self._shared.values())
-        adapters = sum(p.numel() for p in trainable_factors(self.decoder).values())
-        return ParameterCounts(
-            total=sum(p.numel() for p in self.parameters()),
-            decoder=decoder_count,
-            shared=shared,
-            adapters=adapters,
-            plain_lora=shared - adapters + plain_lora_count(self.decoder),
-        )
+    def _name_specialized(self) -> dict[str, nn.Parameter]:
+        if self.specialized_projection is None:
+            return {}
+        named = {
+            f"{SPECIALIZED}.adapter.{name}": parameter
+            for name, parameter in self.adapters.factors(SPECIALIZED).items()
+        }
+        projection = self.specialized_projection.named_parameters(f"{SPECIALIZED}.projection")
+        named.update(projection)
+        return dict(sorted(named.items()))
+
+
+_SHARED_FACTORS = {
+    "ffa": (".lora_B",),
+    "powersgd": (".lora_B",),
+    "fedsvd": (".lora_A", ".lora_B"),
+    "rolora": (".lora_A", ".lora_B"),
+    "fedsb": (".core",),
+}
+"""Factors that are part of the public state."""
+
+
+def _trains(name: str, update: UpdateConfig) -> bool:
+    """Whether a shared tensor is ever trained; fedsvd's A changes by refactoring alone."""
+    return not (update.factorization == "fedsvd" and name.endswith(".lora_A"))
 
 
 def build_report_generator(
@@ -244,6 +419,16 @@ def build_report_generator(
     return ReportGenerator(base, model, update, image_size=image_size, seed=seed)
 
 
+def _projection(width: int, out: int, label: str, seed: int) -> nn.Linear:
+    """A projection that starts as the identity where it can."""
+    layer = nn.Linear(width, out, bias=False)
+    if width == out:
+        nn.init.eye_(layer.weight)
+    else:
+        initialise(nn.Sequential(layer), label=label, seed=seed)
+    return layer
+
+
 def _class_columns(classes: Sequence[str]) -> list[int]:
     """Where each class stands in `CHEXPERT_CLASSES`, in whose order records are labelled."""
     unknown = [name for name in classes if name not in CHEXPERT_CLASSES]
@@ -258,22 +443,3 @@ def _class_columns(classes: Sequence[str]) -> list[int]:
 def images_tensor(images: Sequence[FloatArray]) -> Tensor:
     """Stack images of shape (H, H) to the model's input, shape (batch, 1, H, H)."""
     return torch.from_numpy(np.stack(images))[:, None]
-
-
-def _check_state(state: Mapping[str, FloatArray], shared: Mapping[str, nn.Parameter]) -> None:
-    hint = "the state belongs to a model with another configuration"
-    missing, unknown = sorted(shared.keys() - state.keys()), sorted(state.keys() - shared.keys())
-    if missing or unknown:
-        raise StateMismatch(
-            f"the state lacks {missing[:3]} and has unknown {unknown[:3]}"
-            f" ({len(missing)} and {len(unknown)} in all)",
-            hint=hint,
-        )
-    for name, parameter in shared.items():
-        if tuple(state[name].shape) != tuple(parameter.shape):
-            raise StateMismatch(
-                f"{name} has shape {tuple(state[name].shape)}, expected {tuple(parameter.shape)}",
-                hint=hint,
-            )
-        if not np.isfinite(state[name]).all():
-            raise StateMismatch(f"{name} holds a value that is not finite", hint="")

@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from fedmrg_secure.core.types import CHEXPERT_CLASSES, Status
@@ -33,7 +34,6 @@ from fedmrg_secure.data.task import public_corpus
 from fedmrg_secure.model.decoder import ReportTokenizer
 from fedmrg_secure.model.initialisation import status_phrases
 from fedmrg_secure.model.pretrained import BEGIN, BUILTIN_FOLDER, END, PAD, builtin_tokenizer
-from fedmrg_secure.training.objectives import language_loss
 
 CORPUS_SEED: Final = 1
 CORPUS_SIZE: Final = 20_000
@@ -162,7 +162,8 @@ def _loss(
     inputs = torch.cat([prefix, model.get_input_embeddings()(tokens.inputs)], dim=1)
     length = tokens.inputs.shape[1]
     logits = model(inputs_embeds=inputs, use_cache=False, logits_to_keep=length).logits
-    return language_loss(logits, tokens.targets, tokens.mask).mean()
+    losses = functional.cross_entropy(logits.transpose(1, 2), tokens.targets, reduction="none")
+    return ((losses * tokens.mask).sum(dim=1) / tokens.mask.sum(dim=1)).mean()
 
 
 def _learning_rate(step: int, steps: int) -> float:

@@ -3,50 +3,64 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from fedmrg_secure.core.config import TrainingConfig
+from fedmrg_secure.core.types import CHEXPERT_CLASSES
 from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.report_generator import ReportGenerator
+from fedmrg_secure.training.augmentation import augment
+from fedmrg_secure.training.baselines import ModelContrast, add_proximal_gradient
 from fedmrg_secure.training.batches import Batch, ImageCache, make_batch, shuffled_indices
 from fedmrg_secure.training.errors import NothingLearned, NoTrainingRecords, TrainingDiverged
-from fedmrg_secure.training.objectives import record_losses
+from fedmrg_secure.training.objectives import (
+    ObjectiveWeights,
+    RecordLosses,
+    public_log_prior,
+    record_losses,
+)
+
+State = Mapping[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """One optimiser step.
+    """One optimiser step; losses are means over the batch's records.
 
     Attributes:
         step: 1, 2, ...
         steps: of the round.
-        loss: mean over the batch's records.
-        language_loss: nats a token, mean over the batch.
-        diagnosis_loss: nats a class, mean over the batch.
+        loss: L, see `training.objectives`.
+        language_loss: CE(A), nats a token.
+        specialized_loss: CE(B), nats a token; 0 without a specialized adapter.
+        boosting_loss: what the paths teach each other.
+        diagnosis_loss: nats a class.
+        contrast_loss: Lcon.
     """
 
     step: int
     steps: int
     loss: float
     language_loss: float
+    specialized_loss: float
+    boosting_loss: float
     diagnosis_loss: float
+    contrast_loss: float
 
 
 @dataclass(frozen=True, slots=True)
 class LocalTrainingResult:
-    """One round of local training.
+    """One round of local training; losses are means over all steps' records, see `StepReport`.
 
     Attributes:
         steps: optimiser steps taken.
         records: records the site trains on.
-        loss: mean over all steps' records.
-        language_loss: the same, of the report alone.
-        diagnosis_loss: the same, of the statuses alone.
         truncated_reports: reports seen that were cut to `max_report_tokens`, repeats counted.
         seconds: wall-clock.
     """
@@ -55,7 +69,10 @@ class LocalTrainingResult:
     records: int
     loss: float
     language_loss: float
+    specialized_loss: float
+    boosting_loss: float
     diagnosis_loss: float
+    contrast_loss: float
     truncated_reports: int
     seconds: float
 
@@ -67,11 +84,13 @@ def train_locally(
     *,
     image_size: int,
     seed: int,
+    round_number: int = 1,
     on_step: Callable[[StepReport], None] | None = None,
     images: ImageCache | None = None,
     optimiser: torch.optim.Optimizer | None = None,
+    previous: State | None = None,
 ) -> LocalTrainingResult:
-    """Train the generator's shared parameters in place for `training.local_steps` steps.
+    """Train what requires gradients, shared and specialized, for `training.local_steps` steps.
 
     One thread and equal arguments give equal bits.
 
@@ -81,14 +100,16 @@ def train_locally(
         training: the configuration's section.
         image_size: side of the images in pixels.
         seed: of this site and round, see `training.seeds.round_seed`.
+        round_number: t of the boosting's warm-up, 1, 2, ...
         on_step: called after every step, on this thread.
         images: cache to keep over rounds; a new one when None.
         optimiser: of this site, from `make_optimiser`, to keep over rounds; a new one when None.
+        previous: the site's shared state after its last training, for MOON.
 
     Raises:
         NoTrainingRecords: `records` is empty.
         TrainingDiverged: a loss or gradient is not finite; names the step.
-        NothingLearned: no shared value changed.
+        NothingLearned: no value that may train has changed.
     """
     if not records:
         raise NoTrainingRecords("there are no training records", hint="check the data's splits")
@@ -97,76 +118,138 @@ def train_locally(
     random = np.random.Generator(np.random.Philox(seed))
     cache = ImageCache(image_size) if images is None else images
     optimiser = make_optimiser(generator, training) if optimiser is None else optimiser
-    before = generator.shared_state()
+    before = generator.shared_state() | generator.specialized_state()
     reports: list[StepReport] = []
     truncated = 0
     generator.train()
+    stepper = _Stepper(generator, training, round_number, optimiser, random, previous)
     chosen = shuffled_indices(len(records), training.batch_size, training.local_steps, random)
-    for step, indices in enumerate(chosen, start=1):
+    for indices in chosen:
         batch = make_batch([records[i] for i in indices], cache, generator)
         truncated += batch.reports.truncated
-        report = _step(generator, batch, training, optimiser, random, step)
+        report = stepper.step(batch)
         reports.append(report)
         if on_step is not None:
             on_step(report)
     generator.eval()
-    after = generator.shared_state()
+    after = generator.shared_state() | generator.specialized_state()
     if all(np.array_equal(before[name], after[name]) for name in before):
         raise NothingLearned(
-            f"{training.local_steps} steps changed no shared value",
+            f"{training.local_steps} steps changed no value",
             hint="check training.learning_rate and the model's dtype",
         )
+    losses = [field.name for field in fields(StepReport) if field.name.endswith("loss")]
     return LocalTrainingResult(
         steps=len(reports),
         records=len(records),
-        loss=_mean([report.loss for report in reports]),
-        language_loss=_mean([report.language_loss for report in reports]),
-        diagnosis_loss=_mean([report.diagnosis_loss for report in reports]),
         truncated_reports=truncated,
         seconds=time.monotonic() - started,
+        **{name: float(np.mean([getattr(r, name) for r in reports])) for name in losses},
     )
 
 
-def _step(
-    generator: ReportGenerator,
-    batch: Batch,
-    training: TrainingConfig,
-    optimiser: torch.optim.Optimizer,
-    random: np.random.Generator,
-    step: int,
-) -> StepReport:
-    predicted = torch.from_numpy(random.random(batch.statuses.shape) < training.status_mixing)
-    output = generator(batch.images, batch.reports, batch.statuses, predicted)
-    losses = record_losses(
-        output, batch.reports, batch.statuses, diagnosis_weight=training.diagnosis_weight
-    )
-    count = len(batch.statuses)
-    optimiser.zero_grad(set_to_none=True)
-    (losses.total.sum() / count).backward()
-    loss = _finite(losses.total.mean(), "loss", step)
-    parameters = list(generator.shared_parameters().values())
-    norm = nn.utils.clip_grad_norm_(parameters, training.gradient_clip_norm)
-    _finite(norm, "gradient", step)
-    optimiser.step()
-    return StepReport(
-        step,
-        training.local_steps,
-        loss,
-        float(losses.language.mean().detach()),
-        float(losses.diagnosis.mean().detach()),
-    )
+class _Stepper:
+    """One round's steps over one model."""
+
+    def __init__(
+        self,
+        generator: ReportGenerator,
+        training: TrainingConfig,
+        round_number: int,
+        optimiser: torch.optim.Optimizer,
+        random: np.random.Generator,
+        previous: State | None,
+    ) -> None:
+        self._generator, self._training = generator, training
+        self._optimiser, self._random = optimiser, random
+        self._weights = ObjectiveWeights.of(training, round_number)
+        self._log_prior = _log_prior(generator, training)
+        self._shared = generator.shared_parameters()
+        self._specialized = list(generator.specialized_parameters().values())
+        self._received = {name: p.detach().clone() for name, p in self._shared.items()}
+        self._moon = (
+            ModelContrast(generator, previous, training.moon_temperature)
+            if training.moon_weight
+            else None
+        )
+        self._done = 0
+
+    def step(self, batch: Batch) -> StepReport:
+        self._done += 1
+        training = self._training
+        images = augment(batch.images, training.augmentation, self._random)
+        mixed = torch.from_numpy(self._random.random(batch.statuses.shape) < training.status_mixing)
+        output = self._generator(
+            images,
+            batch.reports,
+            batch.statuses,
+            mixed,
+            share_features=training.boosting != "one_way",
+        )
+        losses = record_losses(
+            output,
+            batch.reports,
+            batch.statuses,
+            self._weights,
+            anchors=self._generator.anchors,
+            local_anchors=self._generator.local_anchors,
+            log_prior=self._log_prior,
+        )
+        total = losses.total
+        if self._moon is not None:
+            total = total + training.moon_weight * self._moon.loss(images, output.global_feature)
+        self._optimiser.zero_grad(set_to_none=True)
+        (total.sum() / len(total)).backward()
+        loss = self._finite(total.mean(), "loss")
+        if training.proximal_weight:
+            add_proximal_gradient(self._shared, self._received, training.proximal_weight)
+        for parameters, bound in self._budgets():
+            self._finite(nn.utils.clip_grad_norm_(parameters, bound), "gradient")
+        self._optimiser.step()
+        return self._report(loss, losses)
+
+    def _budgets(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Bounds on gradients: `joint` splits one budget, C_G^2 + C_S^2 = C^2."""
+        shared, bound = list(self._shared.values()), self._training.gradient_clip_norm
+        if not self._specialized:
+            return [(shared, bound)]
+        if self._training.boosting == "joint":
+            bound /= 2**0.5
+        return [(shared, bound), (self._specialized, bound)]
+
+    def _report(self, loss: float, losses: RecordLosses) -> StepReport:
+        return StepReport(
+            step=self._done,
+            steps=self._training.local_steps,
+            loss=loss,
+            language_loss=_mean(losses.language),
+            specialized_loss=_mean(losses.specialized),
+            boosting_loss=_mean(losses.boosting),
+            diagnosis_loss=_mean(losses.diagnosis),
+            contrast_loss=_mean(losses.contrast),
+        )
+
+    def _finite(self, value: Tensor, what: str) -> float:
+        number = float(value.detach())
+        if not np.isfinite(number):
+            raise TrainingDiverged(
+                f"the {what} is {number} at step {self._done}",
+                hint="lower training.learning_rate and training.adapter_learning_rate",
+            )
+        return number
 
 
 def make_optimiser(generator: ReportGenerator, training: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW over the shared parameters, one learning rate for the adapters, one for the rest.
+    """AdamW over all that may train, one learning rate for the adapters, one for the rest.
 
     Kept over rounds its moments never leave the site. Afresh in every round its first steps are
     all of full length whatever the gradient: with short rounds that is mostly noise.
     """
     dense: list[nn.Parameter] = []
     adapters: list[nn.Parameter] = []
-    for name, parameter in generator.shared_parameters().items():
-        (adapters if name.startswith("adapter.") else dense).append(parameter)
+    named = generator.shared_parameters() | generator.specialized_parameters()
+    for name, parameter in named.items():
+        (adapters if "adapter." in name else dense).append(parameter)
     groups = [
         {"params": dense, "lr": training.learning_rate},
         {"params": adapters, "lr": training.adapter_learning_rate},
@@ -174,15 +257,15 @@ def make_optimiser(generator: ReportGenerator, training: TrainingConfig) -> torc
     return torch.optim.AdamW(groups, weight_decay=training.weight_decay)
 
 
-def _finite(value: Tensor, what: str, step: int) -> float:
-    number = float(value.detach())
-    if not np.isfinite(number):
-        raise TrainingDiverged(
-            f"the {what} is {number} at step {step}",
-            hint="lower training.learning_rate and training.adapter_learning_rate",
-        )
-    return number
+def _log_prior(generator: ReportGenerator, training: TrainingConfig) -> Tensor | None:
+    """What the round adds to the POSITIVE logits, frozen for its length."""
+    if training.log_prior == "off":
+        return None
+    if training.log_prior == "head":
+        return generator.log_prior.clone()
+    names = [CHEXPERT_CLASSES[column] for column in generator.class_columns]
+    return public_log_prior(training.log_prior, names)
 
 
-def _mean(values: list[float]) -> float:
-    return float(np.mean(values))
+def _mean(values: Tensor) -> float:
+    return float(values.mean().detach())

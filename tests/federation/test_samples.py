@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from fedmrg_secure.core.types import Status
-from fedmrg_secure.federation.judging import load_centres
+from fedmrg_secure.evaluation.judging import load_centres
 from fedmrg_secure.federation.samples import choose, write_samples
 from tests.fixtures.trained_run import CONFIG, build
 

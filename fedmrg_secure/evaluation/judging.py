@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -20,6 +20,7 @@ from fedmrg_secure.model.report_generator import ReportGenerator, images_tensor
 
 Role = Literal["participating", "unseen"]
 Metrics = dict[str, float]
+State = Mapping[str, npt.NDArray[np.float32]]
 
 _BATCH: Final = 72
 _BATCH_OF_LARGE_DECODERS: Final = 16
@@ -61,15 +62,21 @@ class Judgement:
     positive: npt.NDArray[np.float32]
 
 
-def load_centres(data: PhantomData | ManifestData, *, at_most: int) -> tuple[Centre, ...]:
-    """Every centre's test records: held-out patients of participating centres, all of unseen ones.
+def load_centres(
+    data: PhantomData | ManifestData,
+    *,
+    at_most: int,
+    split: Literal["validation", "test"] = "test",
+) -> tuple[Centre, ...]:
+    """Every centre's records of a split; unseen centres have test records only, all of theirs.
 
     Args:
         data: the configuration's section.
         at_most: records kept of a centre.
+        split: ``validation`` for choices, ``test`` for figures.
 
     Returns:
-        Centres that have at least one test record, participating ones first.
+        Centres that have at least one such record, participating ones first.
 
     Raises:
         DataError: the data cannot be read.
@@ -79,7 +86,9 @@ def load_centres(data: PhantomData | ManifestData, *, at_most: int) -> tuple[Cen
     roles += [(name, "unseen") for name in task.unseen]
     centres = []
     for name, role in roles:
-        records = sorted(load_centre(data, name).test, key=judging_order)[:at_most]
+        found = load_centre(data, name)
+        kept = found.test if split == "test" else found.validation
+        records = sorted(kept, key=judging_order)[:at_most]
         if records:
             centres.append(Centre(name, task.titles[name], role, tuple(records)))
     return tuple(centres)
@@ -116,30 +125,28 @@ class Judge:
         self._batch = _BATCH_OF_LARGE_DECODERS if large else _BATCH
         self._kept: dict[str, FloatImage] = {}
 
-    def judge(self, count: int) -> list[Judgement]:
-        """Generate reports for the first `count` records of every centre; batches cross centres.
+    def judge(self, count: int, own: Mapping[str, State] | None = None) -> list[Judgement]:
+        """Generate reports for the first `count` records of every centre.
+
+        Args:
+            count: records of a centre at most.
+            own: the specialized part of centres that have one, by party name (see
+                `ReportGenerator.specialized_state`); they write with the mix they have chosen, all
+                others with the generic adapter alone.
 
         Raises:
             Stopped: when asked to.
+            StateMismatch: a specialized part belongs to another model.
         """
-        reports: list[str] = []
-        positive: list[npt.NDArray[np.float32]] = []
-        for batch in _batches(self._images(count), self._batch):
-            if self._stopped():
-                raise Stopped
-            images = images_tensor(batch)
-            reports += self._generator.generate(images)
-            probabilities = self._generator.diagnose(images).probabilities
-            positive.append(probabilities[:, :, Status.POSITIVE].numpy())
-        probabilities_all = np.concatenate(positive)
-        judgements, start = [], 0
+        own = own or {}
+        generic = [centre for centre in self._centres if centre.name not in own]
+        judged = {j.centre.name: j for j in self._judge_together(generic, count, mix=0.0)}
         for centre in self._centres:
-            end = start + len(centre.records[:count])
-            judgements.append(
-                Judgement(centre, tuple(reports[start:end]), probabilities_all[start:end])
-            )
-            start = end
-        return judgements
+            if centre.name in own:
+                self._generator.load_specialized_state(own[centre.name])
+                mix = float(self._generator.mix)
+                judged[centre.name] = self._judge_together([centre], count, mix=mix)[0]
+        return [judged[centre.name] for centre in self._centres]
 
     def score(self, judgements: Sequence[Judgement], count: int) -> Metrics:
         """The metrics, each in [0, 1], of the first `count` records of each centre, as one set.
@@ -158,8 +165,29 @@ class Judge:
         )
         return {**metrics, "diagnosis_auroc": areas["mean"]} if areas else metrics
 
-    def _images(self, count: int) -> Iterator[FloatImage]:
-        for centre in self._centres:
+    def _judge_together(
+        self, centres: Sequence[Centre], count: int, *, mix: float
+    ) -> list[Judgement]:
+        """Centres that are written for alike; batches cross their borders."""
+        reports: list[str] = []
+        positive: list[npt.NDArray[np.float32]] = []
+        for batch in _batches(self._images(centres, count), self._batch):
+            if self._stopped():
+                raise Stopped
+            images = images_tensor(batch)
+            reports += self._generator.generate(images, mix=mix)
+            probabilities = self._generator.diagnose(images).probabilities
+            positive.append(probabilities[:, :, Status.POSITIVE].numpy())
+        judgements, start = [], 0
+        for centre in centres:
+            end = start + len(centre.records[:count])
+            rows = np.concatenate(positive)[start:end]
+            judgements.append(Judgement(centre, tuple(reports[start:end]), rows))
+            start = end
+        return judgements
+
+    def _images(self, centres: Sequence[Centre], count: int) -> Iterator[FloatImage]:
+        for centre in centres:
             for record in centre.records[:count]:
                 yield self._image(record)
 

