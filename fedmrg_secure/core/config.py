@@ -148,7 +148,7 @@ class TrainingConfig(Section):
     diagnosis_weight: float = Field(
         4.0, ge=0, description="of the diagnosis loss beside the report loss"
     )
-    log_prior: Literal["off", "head"] | dict[str, float] = Field(
+    log_prior: Literal["none", "head"] | dict[str, float] = Field(
         "head",
         description="added to the POSITIVE logit in training: of the aggregated head's own biases, "
         "or of public rates by class, each in (0, 1)",
@@ -159,7 +159,7 @@ class TrainingConfig(Section):
     orthogonality_weight: float = Field(
         0.1, ge=0, description="eta, keeps the two projections apart"
     )
-    boosting: Literal["mutual", "one_way", "joint", "off"] = Field(
+    boosting: Literal["mutual", "one_way", "joint", "none"] = Field(
         "mutual", description="how the two adapters teach each other"
     )
     boost_generic: float = Field(0.2, ge=0, description="lg, what path B teaches path A")

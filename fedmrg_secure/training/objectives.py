@@ -51,9 +51,9 @@ class ObjectiveWeights:
 
     @classmethod
     def of(cls, training: TrainingConfig, round_number: int) -> ObjectiveWeights:
-        """l(t) = lmax * min(1, t / warmup) with t in rounds; `one_way` has lg = 0, `off` both."""
+        """l(t) = lmax * min(1, t / warmup) with t in rounds; `one_way` has lg = 0, `none` both."""
         share = min(1.0, round_number / training.boost_warmup)
-        teaches = training.boosting != "off"
+        teaches = training.boosting != "none"
         return cls(
             lg=training.boost_generic * share * (teaches and training.boosting != "one_way"),
             ls=training.boost_specialized * share * teaches,

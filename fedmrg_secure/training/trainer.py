@@ -259,7 +259,7 @@ def make_optimiser(generator: ReportGenerator, training: TrainingConfig) -> torc
 
 def _log_prior(generator: ReportGenerator, training: TrainingConfig) -> Tensor | None:
     """What the round adds to the POSITIVE logits, frozen for its length."""
-    if training.log_prior == "off":
+    if training.log_prior == "none":
         return None
     if training.log_prior == "head":
         return generator.log_prior.clone()
