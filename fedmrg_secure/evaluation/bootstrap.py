@@ -1,12 +1,12 @@
 """How sure a difference between two systems is: the paired bootstrap over records.
 
 Corpus figures are functions of sums over records, so a resample is a vector of weights times a
-table of counts; no text is looked at twice.
+table of counts or of values of single records; no text is looked at twice. CIDEr keeps the document
+frequencies of all references in every resample: the corpus belongs to the figure, not to the draw.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from fedmrg_secure.core.types import Status
 from fedmrg_secure.data.labeler import label_report
-from fedmrg_secure.evaluation.language import rouge_l_of_pair, tokenize
+from fedmrg_secure.evaluation.cider import cider_of_pairs
+from fedmrg_secure.evaluation.language import COCO_BETA, ngrams, rouge_l_of_pair, tokenize
+from fedmrg_secure.evaluation.meteor import meteor_of_pair
 
 _Table = npt.NDArray[np.float64]
 _ORDERS: Final = 4
@@ -30,12 +32,14 @@ class Interval:
         difference: figure of the second system minus that of the first, on all records.
         low, high: bounds of the interval.
         confidence: its nominal coverage.
+        p_value: two-sided, of no difference; see `two_sided_p_value`.
     """
 
     difference: float
     low: float
     high: float
     confidence: float
+    p_value: float
 
 
 def paired_bootstrap(
@@ -58,8 +62,7 @@ def paired_bootstrap(
         confidence: in (0, 1).
 
     Returns:
-        An interval for ``bleu1`` to ``bleu4``, ``rouge_l`` and ``ce_rule_*``, as in
-        `scores.score_reports`.
+        An interval for every figure of `scores.score_reports`.
     """
     count = len(references)
     rng = np.random.default_rng(seed)
@@ -71,8 +74,29 @@ def paired_bootstrap(
     for name, values in after.items():
         differences = values - before[name]
         low, high = np.quantile(differences[1:], [tail, 1 - tail])
-        intervals[name] = Interval(float(differences[0]), float(low), float(high), confidence)
+        intervals[name] = Interval(
+            float(differences[0]),
+            float(low),
+            float(high),
+            confidence,
+            two_sided_p_value(differences[1:]),
+        )
     return intervals
+
+
+def two_sided_p_value(differences: npt.ArrayLike) -> float:
+    """How often a resample contradicts the sign of a difference, both ways.
+
+    With B resampled differences d: p = min(1, 2 (1 + min(#{d <= 0}, #{d >= 0})) / (1 + B)).
+    Counting one more keeps p above 0 (Davison and Hinkley 1997, section 4.2.3): it says no more
+    than B draws can say, 2 / (1 + B) at the least. Systems that never differ have p = 1.
+
+    Args:
+        differences: of one figure, one a resample, shape (B,), B >= 1.
+    """
+    drawn = np.asarray(differences, dtype=np.float64)
+    against = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    return min(1.0, 2 * (1 + against) / (1 + drawn.size))
 
 
 def figures(
@@ -85,12 +109,18 @@ def figures(
         weights: how often each record counts, shape (resamples, records).
 
     Returns:
-        For each figure its values, shape (resamples,), each in [0, 1].
+        For each figure its values, shape (resamples,), in the figure's range.
     """
     pairs = list(zip(references, hypotheses, strict=True))
     overlap = weights @ np.array([_overlap(*pair) for pair in pairs])  # (resamples, 10)
-    rouge = weights @ np.array([rouge_l_of_pair(*pair) for pair in pairs]) / weights.sum(1)
-    return {**_bleu(overlap), "rouge_l": rouge, **_clinical(pairs, weights)}
+    of_records = {
+        "rouge_l": [rouge_l_of_pair(*pair) for pair in pairs],
+        "rouge_l_beta": [rouge_l_of_pair(*pair, beta=COCO_BETA) for pair in pairs],
+        "meteor_exact_stem": [meteor_of_pair(*pair) for pair in pairs],
+        "cider": cider_of_pairs(references, hypotheses),
+    }
+    means = {name: weights @ np.array(row) / weights.sum(1) for name, row in of_records.items()}
+    return {**_bleu(overlap), **means, **_clinical(pairs, weights)}
 
 
 def _overlap(reference: str, hypothesis: str) -> list[int]:
@@ -98,14 +128,10 @@ def _overlap(reference: str, hypothesis: str) -> list[int]:
     truth, written = tokenize(reference), tokenize(hypothesis)
     matches, totals = [], []
     for order in range(1, _ORDERS + 1):
-        wanted, had = _ngrams(truth, order), _ngrams(written, order)
+        wanted, had = ngrams(truth, order), ngrams(written, order)
         matches.append((wanted & had).total())
         totals.append(had.total())
     return [*matches, *totals, len(truth), len(written)]
-
-
-def _ngrams(tokens: list[str], order: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(tokens[start:] for start in range(order)), strict=False))
 
 
 def _bleu(overlap: _Table) -> dict[str, _Table]:

@@ -50,17 +50,48 @@ def class_efficacy(
     references: Sequence[str], hypotheses: Sequence[str]
 ) -> tuple[ClassEfficacy, ...]:
     """Counts for each of `CHEXPERT_CLASSES`, in that order."""
-    truth, stated = _stated(references), _stated(hypotheses)  # (reports, classes)
+    return count_classes(_stated(references), _stated(hypotheses), CHEXPERT_CLASSES)
+
+
+def count_classes(
+    truth: npt.NDArray[np.bool_], stated: npt.NDArray[np.bool_], names: Sequence[str]
+) -> tuple[ClassEfficacy, ...]:
+    """Counts for each class.
+
+    Args:
+        truth, stated: what is so and what is said to be, shape (records, classes).
+        names: of the classes.
+    """
     return tuple(
         ClassEfficacy(name, int(true), int(false), int(missed))
         for name, true, false, missed in zip(
-            CHEXPERT_CLASSES,
+            names,
             (truth & stated).sum(0),
             (~truth & stated).sum(0),
             (truth & ~stated).sum(0),
             strict=True,
         )
     )
+
+
+def micro_macro(classes: Sequence[ClassEfficacy], figure: str) -> tuple[float, float]:
+    """One figure of all classes pooled, and its plain mean over the classes that occur.
+
+    Args:
+        classes: at least one.
+        figure: ``precision``, ``recall`` or ``f1``.
+
+    Returns:
+        Micro and macro, each in [0, 1]; macro is 0 where no class occurs.
+    """
+    pooled = ClassEfficacy(
+        "micro",
+        sum(c.true_positives for c in classes),
+        sum(c.false_positives for c in classes),
+        sum(c.false_negatives for c in classes),
+    )
+    values = [float(getattr(c, figure)) for c in classes if c.support]
+    return float(getattr(pooled, figure)), float(np.mean(values)) if values else 0.0
 
 
 def clinical_scores(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
@@ -71,18 +102,10 @@ def clinical_scores(references: Sequence[str], hypotheses: Sequence[str]) -> dic
     nothing about the model. False alarms of such a class still lower the micro figures.
     """
     classes = class_efficacy(references, hypotheses)
-    pooled = ClassEfficacy(
-        "micro",
-        sum(c.true_positives for c in classes),
-        sum(c.false_positives for c in classes),
-        sum(c.false_negatives for c in classes),
-    )
-    occurring = [c for c in classes if c.support]
     scores = {}
     for figure in ("precision", "recall", "f1"):
-        scores[f"ce_rule_{figure}_micro"] = float(getattr(pooled, figure))
-        values = [float(getattr(c, figure)) for c in occurring]
-        scores[f"ce_rule_{figure}_macro"] = float(np.mean(values)) if values else 0.0
+        micro, macro = micro_macro(classes, figure)
+        scores[f"ce_rule_{figure}_micro"], scores[f"ce_rule_{figure}_macro"] = micro, macro
     return scores
 
 

@@ -10,16 +10,18 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fedmrg_secure.core.config import ManifestData, PhantomData
+from fedmrg_secure.core.config import DataConfig
 from fedmrg_secure.core.types import CHEXPERT_CLASSES, Status
 from fedmrg_secure.data.records import FloatImage, Record
 from fedmrg_secure.data.task import describe_task, load_centre
-from fedmrg_secure.evaluation.diagnosis import diagnosis_auroc
+from fedmrg_secure.evaluation.diagnosis import diagnosis_auroc, diagnosis_f1
 from fedmrg_secure.evaluation.scores import score_reports
 from fedmrg_secure.model.report_generator import ReportGenerator, images_tensor
 
 Role = Literal["participating", "unseen"]
 Metrics = dict[str, float]
+Scorer = Callable[[Sequence[str], Sequence[str]], Metrics]
+"""Given references and generated reports, metrics of them as one set."""
 State = Mapping[str, npt.NDArray[np.float32]]
 
 _BATCH: Final = 72
@@ -55,15 +57,17 @@ class Judgement:
         centre: where.
         reports: generated, one a record, in `centre.records` order.
         positive: probability of POSITIVE, shape (records, classes), float32.
+        statuses: the most probable `Status`, shape (records, classes), int64.
     """
 
     centre: Centre
     reports: tuple[str, ...]
     positive: npt.NDArray[np.float32]
+    statuses: npt.NDArray[np.int64]
 
 
 def load_centres(
-    data: PhantomData | ManifestData,
+    data: DataConfig,
     *,
     at_most: int,
     split: Literal["validation", "test"] = "test",
@@ -148,22 +152,36 @@ class Judge:
                 judged[centre.name] = self._judge_together([centre], count, mix=mix)[0]
         return [judged[centre.name] for centre in self._centres]
 
-    def score(self, judgements: Sequence[Judgement], count: int) -> Metrics:
-        """The metrics, each in [0, 1], of the first `count` records of each centre, as one set.
+    def score(
+        self, judgements: Sequence[Judgement], count: int, scorers: Sequence[Scorer] = ()
+    ) -> Metrics:
+        """The metrics of the first `count` records of each centre, as one set.
 
-        The diagnosis AUROC is the mean over the classes that some of these records have and some
-        have not; it is left out where there is no such class.
+        Args:
+            judgements: from `judge`, at least one record in all.
+            count: records of a centre at most.
+            scorers: further metrics of the reports, such as `semantic.SemanticSimilarity`.
+
+        Returns:
+            Each in [0, 1], but CIDEr in [0, 10] and a cosine in [-1, 1]. The diagnosis AUROC is the
+            mean over the classes that some of these records have and some have not; it is left out
+            where there is no such class.
         """
         records = [record for judged in judgements for record in judged.centre.records[:count]]
         reports = [report for judged in judgements for report in judged.reports[:count]]
-        metrics = score_reports([record.report for record in records], reports)
+        references = [record.report for record in records]
+        metrics = score_reports(references, reports)
         columns = self._generator.class_columns
-        areas = diagnosis_auroc(
-            [[record.labels[column] for column in columns] for record in records],
-            np.concatenate([judged.positive[:count] for judged in judgements]),
-            [CHEXPERT_CLASSES[column] for column in columns],
-        )
-        return {**metrics, "diagnosis_auroc": areas["mean"]} if areas else metrics
+        labels = [[record.labels[column] for column in columns] for record in records]
+        classes = [CHEXPERT_CLASSES[column] for column in columns]
+        positive = np.concatenate([judged.positive[:count] for judged in judgements])
+        if areas := diagnosis_auroc(labels, positive, classes):
+            metrics["diagnosis_auroc"] = areas["mean"]
+        statuses = np.concatenate([judged.statuses[:count] for judged in judgements])
+        metrics |= diagnosis_f1(labels, statuses, classes)
+        for scorer in scorers:
+            metrics |= scorer(references, reports)
+        return metrics
 
     def _judge_together(
         self, centres: Sequence[Centre], count: int, *, mix: float
@@ -171,18 +189,26 @@ class Judge:
         """Centres that are written for alike; batches cross their borders."""
         reports: list[str] = []
         positive: list[npt.NDArray[np.float32]] = []
+        statuses: list[npt.NDArray[np.int64]] = []
         for batch in _batches(self._images(centres, count), self._batch):
             if self._stopped():
                 raise Stopped
             images = images_tensor(batch)
             reports += self._generator.generate(images, mix=mix)
-            probabilities = self._generator.diagnose(images).probabilities
-            positive.append(probabilities[:, :, Status.POSITIVE].numpy())
+            diagnosis = self._generator.diagnose(images)
+            positive.append(diagnosis.probabilities[:, :, Status.POSITIVE].numpy())
+            statuses.append(diagnosis.statuses.numpy())
         judgements, start = [], 0
         for centre in centres:
             end = start + len(centre.records[:count])
-            rows = np.concatenate(positive)[start:end]
-            judgements.append(Judgement(centre, tuple(reports[start:end]), rows))
+            judgements.append(
+                Judgement(
+                    centre,
+                    tuple(reports[start:end]),
+                    np.concatenate(positive)[start:end],
+                    np.concatenate(statuses)[start:end],
+                )
+            )
             start = end
         return judgements
 

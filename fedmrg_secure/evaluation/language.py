@@ -1,16 +1,21 @@
 """How close the words are: BLEU-1 to 4 and ROUGE-L.
 
-Both work on the same tokens (`tokenize`): lower-case words, numbers and single punctuation marks.
+All figures of words, here and in `meteor` and `cider`, work on the same tokens (`tokenize`):
+lower-case words, numbers and single punctuation marks.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from sacrebleu.metrics.bleu import BLEU
+
+COCO_BETA: Final = 1.2
+"""Of ROUGE-L in the COCO caption evaluation: recall counts 1.44 times as much as precision."""
 
 _TOKEN: Final = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*|[^\sa-z0-9]")
 
@@ -39,22 +44,30 @@ def bleu_scores(references: Sequence[str], hypotheses: Sequence[str]) -> dict[st
     return scores
 
 
-def rouge_l(references: Sequence[str], hypotheses: Sequence[str]) -> float:
-    """Mean ROUGE-L F1 over the pairs (Lin 2004), in [0, 1].
+def ngrams(tokens: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
+    """How often each run of `order` tokens occurs."""
+    return Counter(zip(*(tokens[start:] for start in range(order)), strict=False))
 
-    Per pair: F = 2PR / (P + R) with P and R the length of the longest common subsequence over
-    the hypothesis's and the reference's number of tokens; 0 where either is empty.
+
+def rouge_l(references: Sequence[str], hypotheses: Sequence[str], *, beta: float = 1.0) -> float:
+    """Mean ROUGE-L over the pairs (Lin 2004), in [0, 1].
+
+    Per pair: F = (1 + beta^2) PR / (R + beta^2 P) with P and R the length of the longest common
+    subsequence over the hypothesis's and the reference's number of tokens; 0 where either is
+    empty. `beta` 1 is the F1 of Lin's example, `COCO_BETA` what papers on captions report.
     """
     pairs = zip(references, hypotheses, strict=True)
-    return float(np.mean([rouge_l_of_pair(*pair) for pair in pairs]))
+    return float(np.mean([rouge_l_of_pair(*pair, beta=beta) for pair in pairs]))
 
 
-def rouge_l_of_pair(reference: str, hypothesis: str) -> float:
-    """ROUGE-L F1 of one pair, in [0, 1]."""
+def rouge_l_of_pair(reference: str, hypothesis: str, *, beta: float = 1.0) -> float:
+    """ROUGE-L of one pair, in [0, 1]."""
     truth, written = tokenize(reference), tokenize(hypothesis)
     if not truth or not written:
         return 0.0
-    return 2 * longest_common_subsequence(truth, written) / (len(truth) + len(written))
+    # With common length L this is the F of `rouge_l`: P = L / written, R = L / truth.
+    common = longest_common_subsequence(truth, written)
+    return (1 + beta**2) * common / (len(written) + beta**2 * len(truth))
 
 
 def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.evaluation.cider import cider
 from fedmrg_secure.evaluation.clinical import clinical_scores
-from fedmrg_secure.evaluation.language import bleu_scores, rouge_l
+from fedmrg_secure.evaluation.language import COCO_BETA, bleu_scores, rouge_l
+from fedmrg_secure.evaluation.meteor import meteor
 
 
 class NothingToScore(FedmrgError):
@@ -17,13 +19,14 @@ class NothingToScore(FedmrgError):
 
 
 def score_reports(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
-    """Language and clinical figures of generated reports, each in [0, 1].
+    """Language and clinical figures of generated reports, in [0, 1]; CIDEr in [0, 10].
 
     Args:
         references, hypotheses: texts in the same order, at least one; a hypothesis may be empty.
 
     Returns:
-        ``bleu1`` to ``bleu4``, ``rouge_l`` and ``ce_rule_{precision,recall,f1}_{micro,macro}``.
+        ``bleu1`` to ``bleu4``, ``rouge_l`` (F1) and ``rouge_l_beta`` (COCO's beta 1.2),
+        ``meteor_exact_stem``, ``cider``, and ``ce_rule_{precision,recall,f1}_{micro,macro}``.
 
     Raises:
         NothingToScore: no pairs, or lists of different length.
@@ -36,5 +39,8 @@ def score_reports(references: Sequence[str], hypotheses: Sequence[str]) -> dict[
     return {
         **bleu_scores(references, hypotheses),
         "rouge_l": rouge_l(references, hypotheses),
+        "rouge_l_beta": rouge_l(references, hypotheses, beta=COCO_BETA),
+        "meteor_exact_stem": meteor(references, hypotheses),
+        "cider": cider(references, hypotheses),
         **clinical_scores(references, hypotheses),
     }

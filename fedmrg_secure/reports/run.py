@@ -13,7 +13,7 @@ ROLES: Final = ("participating", "unseen")
 """The two kinds of centre."""
 
 Metrics = Mapping[str, float]
-"""Metric name -> value; utility metrics are in [0, 1]."""
+"""Metric name -> value, in [0, 1] but for CIDEr in [0, 10] and a cosine in [-1, 1]."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fedmrg_secure.data.task import public_corpus
-from fedmrg_secure.evaluation.bootstrap import figures, paired_bootstrap
+from fedmrg_secure.evaluation.bootstrap import figures, paired_bootstrap, two_sided_p_value
+from fedmrg_secure.evaluation.cider import cider_of_pairs
 from fedmrg_secure.evaluation.scores import score_reports
 
 REFERENCES = public_corpus(0, 40)
@@ -29,18 +30,41 @@ def test_a_weight_repeats_a_record() -> None:
     written = [MIXED[3], MIXED[3], MIXED[25]]
     expected = score_reports(repeated, written)
     weighted = figures(REFERENCES, MIXED, weights)
+    # CIDEr keeps the document frequencies of all forty references
+    del expected["cider"]
+    of_records = cider_of_pairs(REFERENCES, MIXED)
+    assert weighted["cider"][0] == pytest.approx((2 * of_records[3] + of_records[25]) / 3)
     for name, value in expected.items():
         assert weighted[name][0] == pytest.approx(value, abs=1e-9), name
 
 
 def test_a_better_system_has_an_interval_above_zero() -> None:
-    interval = paired_bootstrap(REFERENCES, OTHERS, MIXED, seed=0)["bleu4"]
-    assert 0 < interval.low < interval.difference < interval.high
+    for name, interval in paired_bootstrap(REFERENCES, OTHERS, MIXED, seed=0).items():
+        if name in ("bleu4", "rouge_l", "rouge_l_beta", "meteor_exact_stem", "cider"):
+            assert 0 < interval.low < interval.difference < interval.high
+            assert interval.p_value == pytest.approx(2 / 1001)
 
 
 def test_equal_systems_differ_by_nothing_in_every_resample() -> None:
     for interval in paired_bootstrap(REFERENCES, OTHERS, OTHERS, seed=0).values():
         assert (interval.low, interval.difference, interval.high) == (0, 0, 0)
+        assert interval.p_value == 1
+
+
+def test_p_values_by_hand() -> None:
+    assert two_sided_p_value([1, 2, 3]) == 2 / 4
+    assert two_sided_p_value([-1, *[1] * 98]) == pytest.approx(2 * 2 / 100)
+    assert two_sided_p_value([1, *[-1] * 98]) == pytest.approx(2 * 2 / 100)
+    assert two_sided_p_value([0, 0, 0]) == 1
+    assert two_sided_p_value([-1, 1]) == 1
+
+
+def test_without_a_difference_small_p_values_are_rare() -> None:
+    """Of 200 pairs of systems that differ by chance alone about ten have p < 0.05."""
+    rng = np.random.default_rng(5)
+    weights = rng.multinomial(60, np.full(60, 1 / 60), size=400) / 60
+    low = sum(two_sided_p_value(weights @ rng.normal(size=60)) < 0.05 for _ in range(200))
+    assert 2 <= low <= 22
 
 
 def test_the_seed_fixes_the_draws_and_more_confidence_is_wider() -> None:

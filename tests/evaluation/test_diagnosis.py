@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedmrg_secure.core.types import Status
-from fedmrg_secure.evaluation.diagnosis import auroc, diagnosis_auroc
+from fedmrg_secure.evaluation.diagnosis import auroc, diagnosis_auroc, diagnosis_f1
 
 
 def test_known_areas() -> None:
@@ -38,3 +38,18 @@ def test_classes_that_never_or_always_occur_are_left_out_of_the_mean() -> None:
     areas = diagnosis_auroc(labels, probabilities, ("Edema", "Fracture", "Pneumonia"))
     assert areas == {"Edema": 0.5, "mean": 0.5}
     assert diagnosis_auroc(labels[:1], probabilities[:1], ("a", "b", "c")) == {}
+
+
+def test_f1_of_the_decided_statuses_by_hand() -> None:
+    p, n, u, b = Status.POSITIVE, Status.NEGATIVE, Status.UNCERTAIN, Status.BLANK
+    labels = [(p, b, b), (u, n, b), (b, p, n), (n, b, b)]
+    decided = [(p, b, b), (b, n, p), (b, u, b), (u, b, b)]
+    # Edema: 1 true, 1 false, 1 missed; Fracture: 1 true; Pneumonia: 1 false and never occurs
+    scores = diagnosis_f1(labels, np.array(decided), ("Edema", "Fracture", "Pneumonia"))
+    assert scores["diagnosis_f1_macro"] == pytest.approx((0.5 + 1) / 2)
+    assert scores["diagnosis_f1_micro"] == pytest.approx(2 * 2 / (2 * 2 + 2 + 1))
+
+
+def test_f1_of_nothing_is_zero() -> None:
+    blank = np.zeros((3, 2), dtype=np.int64)
+    assert set(diagnosis_f1([(Status.BLANK,) * 2] * 3, blank, ("a", "b")).values()) == {0.0}

@@ -56,6 +56,11 @@ def test_batches_across_centres_give_what_each_image_gives(
             assert generator.generate(image) == [report]
             alone = generator.diagnose(image).probabilities[0, :, 1].numpy()
             np.testing.assert_allclose(positive, alone, atol=1e-5)
+        images = images_tensor(
+            [record.load_image(CONFIG.data.image_size) for record in judgement.centre.records]
+        )
+        decided = generator.diagnose(images).statuses.numpy()
+        np.testing.assert_array_equal(judgement.statuses, decided)
 
 
 def test_images_are_kept_only_within_the_budget(
@@ -78,7 +83,19 @@ def test_scores_are_those_of_the_part(
         [record.report for record in judgement.centre.records[:2]], list(judgement.reports[:2])
     )
     assert {name: metrics[name] for name in wanted} == wanted
-    assert all(0 <= value <= 1 for value in metrics.values())
+    assert metrics.keys() >= {"diagnosis_f1_macro", "diagnosis_f1_micro"}
+    assert all(0 <= value <= 1 for name, value in metrics.items() if name != "cider")
+
+
+def test_further_scorers_see_the_texts_of_the_part(
+    generator: ReportGenerator, centres: tuple[Centre, ...]
+) -> None:
+    judge = judge_of(generator, centres)
+    judgements = judge.judge(2)
+    metrics = judge.score(
+        judgements, 1, [lambda references, reports: {"pairs": len(references) + len(reports) / 100}]
+    )
+    assert metrics["pairs"] == pytest.approx(len(centres) * 1.01)
 
 
 def test_pooled_scores_take_all_records_as_one_set(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmrg_secure.evaluation.language import (
+    COCO_BETA,
     bleu_scores,
     longest_common_subsequence,
     rouge_l,
@@ -70,6 +71,14 @@ def test_the_examples_of_the_rouge_paper() -> None:
 
 def test_rouge_is_the_mean_over_pairs() -> None:
     assert rouge_l(["a b", "c d"], ["a b", "x y"]) == pytest.approx(0.5)
+
+
+def test_rouge_with_beta_by_hand() -> None:
+    # common 2 of 4 written and 3 wanted: P 1/2, R 2/3
+    expected = 2.44 * (1 / 2) * (2 / 3) / (2 / 3 + 1.44 / 2)
+    assert rouge_l(["a b c"], ["a x b y"], beta=COCO_BETA) == pytest.approx(expected)
+    assert rouge_l(["a b"], ["a b"], beta=COCO_BETA) == pytest.approx(1)
+    assert rouge_l(["a b"], [""], beta=COCO_BETA) == 0
 
 
 def slow_subsequence(first: list[str], second: list[str]) -> int:

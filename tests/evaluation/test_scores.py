@@ -11,6 +11,9 @@ KEYS = {
     "bleu3",
     "bleu4",
     "rouge_l",
+    "rouge_l_beta",
+    "meteor_exact_stem",
+    "cider",
     "ce_rule_f1_macro",
     "ce_rule_f1_micro",
     "ce_rule_precision_micro",
@@ -21,15 +24,17 @@ KEYS = {
 def test_all_figures_are_there_and_in_range() -> None:
     scores = score_reports(public_corpus(0, 30), public_corpus(1, 30))
     assert set(scores) >= KEYS
+    assert 0 < scores.pop("cider") < 10
     assert all(0 <= value <= 1 for value in scores.values())
     assert 0 < scores["bleu4"] < scores["bleu1"] < 1
 
 
 def test_the_references_themselves_score_one() -> None:
     texts = public_corpus(0, 30)
-    assert score_reports(texts, texts) == pytest.approx(
-        dict.fromkeys(score_reports(texts, texts), 1)
-    )
+    scores = score_reports(texts, texts)
+    assert scores.pop("cider") == pytest.approx(10)
+    assert scores.pop("meteor_exact_stem") == pytest.approx(1, abs=1e-3)
+    assert scores == pytest.approx(dict.fromkeys(scores, 1))
 
 
 @pytest.mark.parametrize(("references", "hypotheses"), [([], []), (["a"], []), (["a"], ["a", "b"])])
