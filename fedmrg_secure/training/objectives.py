@@ -38,6 +38,8 @@ class ObjectiveWeights:
         tau: its temperature.
         gamma: of the site's own anchors.
         eta: of the projections' overlap.
+        share_features: whether what is shared may learn from the specialized part; not in
+            `one_way`, where no gradient of a shared value depends on a specialized one.
     """
 
     lg: float
@@ -48,6 +50,7 @@ class ObjectiveWeights:
     tau: float
     gamma: float
     eta: float
+    share_features: bool
 
     @classmethod
     def of(cls, training: TrainingConfig, round_number: int) -> ObjectiveWeights:
@@ -63,6 +66,7 @@ class ObjectiveWeights:
             tau=training.contrast_temperature,
             gamma=training.local_contrast_weight,
             eta=training.orthogonality_weight,
+            share_features=training.boosting != "one_way",
         )
 
 
@@ -134,8 +138,10 @@ def record_losses(
             own = contrast_loss(output.local_feature, local_anchors, statuses, weights.tau)
             contrast = contrast + weights.gamma * own
             if output.local_feature.shape == output.global_feature.shape:
-                overlap = (output.global_feature * output.local_feature).sum(dim=-1)  # z_g . z_s
-                contrast = contrast + weights.eta * overlap**2
+                z_g, z_s = output.global_feature, output.local_feature
+                if not weights.share_features:
+                    z_g = z_g.detach()
+                contrast = contrast + weights.eta * (z_g * z_s).sum(dim=-1) ** 2
     total = language + specialized + boosting + weights.lc * diagnosis + weights.lcon * contrast
     return RecordLosses(language, specialized, boosting, diagnosis, contrast, total)
 

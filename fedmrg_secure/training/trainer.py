@@ -184,7 +184,7 @@ class _Stepper:
             batch.reports,
             batch.statuses,
             mixed,
-            share_features=training.boosting != "one_way",
+            share_features=self._weights.share_features,
         )
         losses = record_losses(
             output,
