@@ -111,6 +111,8 @@ def simulate_federation(
             norms[site] = l2_norm(update.vector)
             total += codec.encode(update.vector, shares[site])
         mean = codec.decode(total, sum(shares.values(), Fraction(0)))
+        for trainer in trainers.values():
+            trainer.settle(number, state, included=True)
         state = factorization.apply(number, state, mean)
         if on_round is not None:
             memories = {site: trainers[site].memory for site in sites}

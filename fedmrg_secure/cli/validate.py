@@ -89,34 +89,37 @@ def plan_figures(plan: RunPlan) -> dict[str, Any]:
             for each in plan.task.skipped
         ],
         "rounds": rounds,
+        "factorization": plan.config.update.factorization,
+        "passes": plan.passes,
         "parameters": {
             "total": counts.total,
             "decoder": counts.decoder,
-            "sent": counts.shared,
+            "sent": plan.values_sent,
+            "specialized": counts.specialized,
             "plain_lora": counts.plain_lora,
         },
         "bytes_per_round_per_site": {"up": plan.bytes_up, "down": plan.bytes_down},
         "bytes_per_parameter": {
-            "up": plan.bytes_up / plan.layout.size,
-            "down": plan.bytes_down / plan.layout.size,
+            "up": plan.bytes_up / plan.values_sent,
+            "down": plan.bytes_down / plan.values_sent,
         },
         "total_bytes": rounds * sites * (plan.bytes_up + plan.bytes_down),
         "error_bound": plan.error_bound,
         "error_bound_of_clip_norm": plan.error_bound / plan.codec.clip_norm,
         "memory_mb": {"site": plan.site_memory_mb, "coordinator": plan.coordinator_memory_mb},
         "scheme": plan.scheme_facts(),
-        "layout_digest": plan.layout.digest,
+        "factorization_digest": plan.factorization.digest,
     }
 
 
 def _cost_rows(plan: RunPlan, figures: dict[str, Any]) -> list[tuple[str, str]]:
     counts, config = plan.counts, plan.config
-    share = counts.shared / counts.total
     per_parameter = figures["bytes_per_parameter"]
     return [
         ("rounds", f"{config.training.rounds} of {config.training.local_steps} steps a site"),
-        ("parameters of the model", f"{counts.total:,}"),
-        ("parameters sent a round", f"{counts.shared:,} ({share:.1%} of the model)"),
+        ("factorisation", _factorization_row(plan)),
+        ("a site sends, a round", _share_row(plan)),
+        ("trained and never sent", f"{counts.specialized:,} parameters"),
         ("encryption", plan.parameters.scheme),
         ("up, a round and site", _bytes_row(plan.bytes_up, per_parameter["up"])),
         ("down, a round and site", _bytes_row(plan.bytes_down, per_parameter["down"])),
@@ -129,6 +132,17 @@ def _cost_rows(plan: RunPlan, figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("memory of a site, about", f"{plan.site_memory_mb} MiB"),
         ("memory of the coordinator, about", f"{plan.coordinator_memory_mb} MiB"),
     ]
+
+
+def _factorization_row(plan: RunPlan) -> str:
+    update = plan.config.update
+    passes = f", {plan.passes} passes a round" if plan.passes > 1 else ""
+    return f"{update.factorization} of rank {update.rank}{passes}"
+
+
+def _share_row(plan: RunPlan) -> str:
+    sent, total = plan.values_sent, plan.counts.total
+    return f"{sent:,} of {total:,} parameters, {sent / total:.2%}"
 
 
 def _bytes_row(count: int, per_parameter: float) -> str:

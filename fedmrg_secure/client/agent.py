@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
 from fedmrg_secure.audit_log.log import AuditLog
 from fedmrg_secure.client.catch_up import catch_up
 from fedmrg_secure.client.policy import Terms, check_manifest
+from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.round import acknowledge, take_part
 from fedmrg_secure.client.site import Site
@@ -21,15 +23,15 @@ from fedmrg_secure.core.errors import FedmrgError, InputError
 from fedmrg_secure.crypto.identity import PartyIdentity
 from fedmrg_secure.crypto.roster import Roster
 from fedmrg_secure.data.task import load_centre
-from fedmrg_secure.model.report_generator import build_report_generator
+from fedmrg_secure.model.adapters import ReadingPath
+from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.protocol.channel import TlsIdentity
 from fedmrg_secure.protocol.messages import NO_TRANSCRIPT, SessionStatus
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
 from fedmrg_secure.protocol.transport import CoordinatorClient
-from fedmrg_secure.training.batches import ImageCache
-from fedmrg_secure.training.trainer import make_optimiser
+from fedmrg_secure.training.site_trainer import SiteTrainer
+from fedmrg_secure.update.factorization import Factorization, State, make_factorization
 from fedmrg_secure.update.fixed_point import FixedPoint
-from fedmrg_secure.update.layout import Layout
 
 _PACE_S: Final = 0.15
 _HEARTBEATS_PER_TIMEOUT: Final = 5
@@ -47,16 +49,27 @@ class ForeignState(FedmrgError):
     code: ClassVar[str] = "FMRG-6242"
 
 
+@dataclass(frozen=True)
+class _Model:
+    """What a site loads before it says anything to the coordinator."""
+
+    generator: ReportGenerator
+    factorization: Factorization
+    initial: State
+    trainer: SiteTrainer
+    records: int
+
+
 def run_site(
     identity: PartyIdentity, roster: Roster, config: RunConfig, folder: Path, coordinator: str
 ) -> None:
-    """Take part in the coordinator's session until it has finished.
+    """Take part in the coordinator's session until its end, then finish the site's own part.
 
     Args:
         identity: the site's keys and certificates.
         roster: the federation's parties and their public keys.
         config: the site's own configuration; the session must agree with it.
-        folder: holds the site's state and log.
+        folder: holds the site's state and log, and in the end its own adapter.
         coordinator: ``host:port``.
 
     Raises:
@@ -66,6 +79,25 @@ def run_site(
     """
     progress = ProgressLines()
     progress.enter("loading", 0)
+    store, private = SiteStore(folder / "state"), PrivateStore(folder / "state")
+    model = _load(config, identity.name)
+    if not store.is_finished:
+        _run_session(identity, roster, config, folder, coordinator, model, progress)
+    _finish_own_part(model, store, private, folder, progress)
+    progress.enter("done", config.training.rounds * model.factorization.passes)
+    progress.emit("finished")
+
+
+def _run_session(
+    identity: PartyIdentity,
+    roster: Roster,
+    config: RunConfig,
+    folder: Path,
+    coordinator: str,
+    model: _Model,
+    progress: ProgressLines,
+) -> None:
+    """Join, take part in every round, and note that the session has finished."""
     store = SiteStore(folder / "state")
     with (
         AuditLog.open(
@@ -82,45 +114,76 @@ def run_site(
         ) as client,
     ):
         log.append({"type": "process.started", "site": identity.name})
-        site = _join(identity, roster, config, store, log, client, progress)
+        site = _join(identity, roster, config, model, store, log, client, progress)
         with _heartbeats(site):
             _take_part_until_the_end(site)
         log.append({"type": "session.finished", "session_hash": site.session.hex()})
         store.forget_keys()
-        progress.enter("done", config.training.rounds)
-        progress.emit("finished")
+        store.mark_finished()
+
+
+def _load(config: RunConfig, name: str) -> _Model:
+    """Model, data and factorisation, as this site's own configuration says."""
+    generator = build_report_generator(
+        config.model, config.update, image_size=config.data.image_size, seed=config.seed
+    )
+    shared = generator.shared_state()
+    factorization = make_factorization(
+        config.update, {name: tensor.shape for name, tensor in shared.items()}
+    )
+    centre = load_centre(config.data, name)
+    if not centre.train:
+        raise NoTrainingData(
+            f"{name} has no training records",
+            hint="check data.splits and the manifest's centre column",
+        )
+    trainer = SiteTrainer(name, generator, centre.train, centre.validation, config, factorization)
+    return _Model(
+        generator, factorization, factorization.initial(shared), trainer, len(centre.train)
+    )
+
+
+def _finish_own_part(
+    model: _Model, store: SiteStore, private: PrivateStore, folder: Path, progress: ProgressLines
+) -> None:
+    """Choose the weight of path B and leave what is this site's own: memory and adapter."""
+    applied = store.applied()
+    assert applied is not None, "kept at joining"
+    number = applied.training_round
+    progress.enter("tuning", number)
+    state = store.load_state(number)
+    model.trainer.load_memory(private.load(number))
+    mix = model.trainer.tune_mix(state, on_batch=progress.batch)
+    private.save_final(model.trainer.memory)
+    if model.generator.has_specialized:
+        model.generator.load_shared_state(model.factorization.model_state(state))
+        model.generator.save_adapter(folder / "adapters" / "specialized", ReadingPath.B)
+        progress.emit("mix", weight=mix)
 
 
 def _join(
     identity: PartyIdentity,
     roster: Roster,
     config: RunConfig,
+    model: _Model,
     store: SiteStore,
     log: AuditLog,
     client: CoordinatorClient,
     progress: ProgressLines,
 ) -> Site:
-    """Load model and data, compare the session's terms with this site's own, and accept them."""
-    generator = build_report_generator(
-        config.model, config.update, image_size=config.data.image_size, seed=config.seed
-    )
-    initial = generator.shared_state()
-    layout = Layout.of({name: array.shape for name, array in initial.items()})
-    initial_hash = hash_state(layout, initial)
-    centre = load_centre(config.data, identity.name)
-    if not centre.train:
-        raise NoTrainingData(
-            f"{identity.name} has no training records",
-            hint="check data.splits and the manifest's centre column",
-        )
+    """Compare the session's terms with this site's own, and accept them."""
+    private = PrivateStore(store.folder)
+    initial_hash = hash_state(model.initial)
     progress.enter("joining", 0)
     manifest = client.get_session()
     terms = Terms(
         federation=identity.federation,
         roster_hash=roster.hash,
-        layout=layout,
-        base_hash=generator.base_hash,
-        tokenizer_hash=generator.tokenizer_hash,
+        factorization_digest=model.factorization.digest,
+        value_count=model.factorization.vector_size,
+        passes=model.factorization.passes,
+        base_hash=model.generator.base_hash,
+        tokenizer_hash=model.generator.tokenizer_hash,
         initial_state_hash=initial_hash,
     )
     parameters = check_manifest(manifest, config, terms, site=identity.name)
@@ -128,7 +191,8 @@ def _join(
     applied = store.applied()
     if applied is None:
         applied = Applied(session, 0, 0, "", initial_hash, NO_TRANSCRIPT.hex())
-        store.save_applied(applied, initial)
+        private.save(0, model.trainer.memory)
+        store.save_applied(applied, model.initial)
     elif applied.session != session:
         raise ForeignState(
             f"the state of {identity.name} belongs to another session",
@@ -141,11 +205,10 @@ def _join(
         manifest=manifest,
         coordinator=client,
         store=store,
-        generator=generator,
-        records=centre.train,
-        images=ImageCache(config.data.image_size),
-        optimiser=make_optimiser(generator, config.training),
-        layout=layout,
+        private=private,
+        records=model.records,
+        trainer=model.trainer,
+        factorization=model.factorization,
         codec=FixedPoint(config.update.clip_norm, config.update.precision_bits),
         parameters=parameters,
         log=log.append,

@@ -24,7 +24,7 @@ State = Mapping[str, npt.NDArray[np.float32]]
 
 
 def open_sum(site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwatch) -> IntVector:
-    """The exact integer sum, shape (parameters,), opened frame by frame as it comes in.
+    """The exact integer sum, shape (vector_size,), opened frame by frame as it comes in.
 
     Raises:
         OpeningRefused: the sum was altered or is under another key. The key is spoiled: refusing
@@ -40,7 +40,7 @@ def open_sum(site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwa
 def _open_frames(
     site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwatch
 ) -> IntVector:
-    parameters, size = scheme.parameters, site.layout.size
+    parameters, size = scheme.parameters, site.factorization.vector_size
     contributors = len(aggregate.included)
     total = np.empty(size, dtype=np.int64)
     done = 0
@@ -81,7 +81,9 @@ def apply_sum(
     total: IntVector,
     applied: Applied,
 ) -> Applied:
-    """Check the opened sum, add its mean to the shared state, keep the result; durable on return.
+    """Check the opened sum, apply its mean to the public state, settle the site's own memory.
+
+    All of it is durable on return.
 
     Raises:
         AggregateRefused: its norm is beyond what the included sites may have sent.
@@ -98,9 +100,9 @@ def apply_sum(
             f"clipped updates allow at most {bound:.6g}",
             hint="a site or the coordinator does not follow the protocol; stop the session",
         )
-    state = site.layout.unflatten(site.layout.flatten(base) + mean)
-    site.generator.load_shared_state(state)
-    model_hash = hash_state(site.layout, state)
+    number = applied.training_round + 1
+    state = site.factorization.apply(number, base, mean)
+    model_hash = hash_state(state)
     aggregate_digest = aggregate_hash(site.session, aggregate)
     transcript = transcript_hash(
         bytes.fromhex(applied.transcript),
@@ -111,7 +113,7 @@ def apply_sum(
     after = Applied(
         session=applied.session,
         round=aggregate.round,
-        training_round=applied.training_round + 1,
+        training_round=number,
         plan_hash=aggregate.plan_hash.hex(),
         model_hash=model_hash,
         transcript=transcript.hex(),
@@ -125,5 +127,17 @@ def apply_sum(
             "transcript_hash": transcript.hex(),
         }
     )
+    _settle_memory(site, aggregate, base, applied)
     site.store.save_applied(after, state)
+    site.private.keep_only(number)
     return after
+
+
+def _settle_memory(site: Site, aggregate: AggregateInfo, base: State, applied: Applied) -> None:
+    """Keep the memory after the pass; repeated after a kill it comes to the same."""
+    number = applied.training_round + 1
+    kept = site.private.update(number, applied.model_hash)
+    site.trainer.load_memory(site.private.load(number - 1) if kept is None else kept.memory)
+    included = any(entry.site == site.name for entry in aggregate.included)
+    site.trainer.settle(number, base, included=included)
+    site.private.save(number, site.trainer.memory)

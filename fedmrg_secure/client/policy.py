@@ -18,7 +18,6 @@ from fedmrg_secure.crypto.parameters import SchemeParameters
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
 from fedmrg_secure.update.fixed_point import FixedPoint
-from fedmrg_secure.update.layout import Layout
 
 
 class ManifestRefused(FedmrgError):
@@ -46,13 +45,15 @@ class Terms:
     Attributes:
         federation: from the site's own certificate.
         roster_hash: of the roster in its kit.
-        layout: of its model's shared state.
+        factorization_digest, value_count, passes: of what its updates are made of.
         base_hash, tokenizer_hash, initial_state_hash: of its own copy of the model.
     """
 
     federation: str
     roster_hash: str
-    layout: Layout
+    factorization_digest: str
+    value_count: int
+    passes: int
     base_hash: str
     tokenizer_hash: str
     initial_state_hash: str
@@ -78,12 +79,12 @@ def check_manifest(
         for name, given, own in (
             ("federation", manifest.federation, terms.federation),
             ("run", manifest.name, config.name),
-            ("rounds", manifest.rounds, config.training.rounds),
+            ("rounds", manifest.rounds, config.training.rounds * terms.passes),
             ("scheme", manifest.scheme, config.secure_aggregation.scheme),
             ("scheme parameters", manifest.scheme_digest, parameters.digest),
             ("rotate_after", manifest.rotate_after, config.secure_aggregation.rotate_after),
-            ("tensor layout", manifest.layout_digest, terms.layout.digest),
-            ("parameters", manifest.value_count, terms.layout.size),
+            ("factorization", manifest.factorization_digest, terms.factorization_digest),
+            ("values of an update", manifest.value_count, terms.value_count),
             ("base model", manifest.base_hash, terms.base_hash),
             ("tokenizer", manifest.tokenizer_hash, terms.tokenizer_hash),
             ("initial state", manifest.initial_state_hash, terms.initial_state_hash),

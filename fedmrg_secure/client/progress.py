@@ -49,6 +49,12 @@ class ProgressLines:
             self._last_step = time.monotonic()
             self.emit("step", step=step, steps=steps, loss=loss)
 
+    def batch(self, begun: int, batches: int) -> None:
+        """A batch without training is begun; only some a second are told."""
+        if begun == batches or time.monotonic() - self._last_step >= _STEP_PAUSE_S:
+            self._last_step = time.monotonic()
+            self.emit("batch", done=begun, total=batches)
+
     def transfer(self, done: int, total: int) -> None:
         """Bytes moved so far; only some a second are told."""
         if done >= total or time.monotonic() - self._last_step >= _STEP_PAUSE_S:

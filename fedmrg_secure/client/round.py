@@ -1,6 +1,6 @@
 """One round at a site, from the announcement to the acknowledgement.
 
-Read `take_part` from top to bottom: policy check, local training, low-rank update, clip, fixed
+Read `take_part` from top to bottom: policy check, local training, factorised update, clip, fixed
 point, encrypt, upload, download, open, verify, apply, acknowledge. Each step may be interrupted by
 a kill; called again, it goes on from what is on disk.
 """
@@ -23,6 +23,7 @@ from fedmrg_secure.client.policy import (
     check_plan,
     weight_share,
 )
+from fedmrg_secure.client.private_store import KeptUpdate
 from fedmrg_secure.client.progress import Stopwatch
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, Outgoing
@@ -38,9 +39,6 @@ from fedmrg_secure.protocol.messages import (
     UploadManifest,
 )
 from fedmrg_secure.protocol.phases import RoundPhase
-from fedmrg_secure.training.seeds import round_seed
-from fedmrg_secure.training.trainer import train_locally
-from fedmrg_secure.update.clipping import clip_to_norm
 
 _PACE_S: Final = 0.15
 _OVER: Final = (RoundPhase.CLOSED, RoundPhase.ABORTED)
@@ -60,7 +58,7 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     """Take part in a round that is ANNOUNCING, or go on with one after a restart.
 
     Args:
-        site: the site, its generator in the state of `applied`.
+        site: the site.
         round_number: the coordinator's number of the round.
         applied: the last round that this site has applied.
 
@@ -92,7 +90,7 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     outgoing = site.store.outgoing(digest.hex())
     if outgoing is None:
         with watch.measure("train"):
-            update = _train(site, applied.training_round + 1, base, measured)
+            update = _train(site, applied, base, measured)
         with watch.measure("encrypt"):
             site.progress.enter("encrypting", round_number)
             outgoing = _encrypt(site, plan, digest, scheme, update)
@@ -120,7 +118,7 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
         included=included,
         loss=measured.loss,
         steps=measured.steps,
-        records=len(site.records),
+        records=site.records,
         seconds={phase: round(seconds, 4) for phase, seconds in watch.seconds.items()},
         bytes={
             "up": site.coordinator.bytes_sent - sent,
@@ -160,23 +158,28 @@ def _await_plan(site: Site, round_number: int) -> RoundPlan | None:
     return None
 
 
-def _train(site: Site, training_round: int, base: State, measured: _Measured) -> FloatVector:
-    """Train from the shared state and return the clipped update, shape (parameters,), float64."""
-    site.progress.enter("training", training_round)
-    site.generator.load_shared_state(base)
-    result = train_locally(
-        site.generator,
-        site.records,
-        site.config.training,
-        image_size=site.config.data.image_size,
-        seed=round_seed(site.config.seed, site.name, training_round),
+def _train(site: Site, applied: Applied, base: State, measured: _Measured) -> FloatVector:
+    """The clipped update of the next pass, shape (vector_size,), float64.
+
+    Trained now, or as it was kept before a kill or an aborted round: nothing is trained twice.
+    """
+    number = applied.training_round + 1
+    kept = site.private.update(number, applied.model_hash)
+    if kept is not None:
+        return kept.vector
+    site.progress.enter("training", number)
+    site.trainer.load_memory(site.private.load(applied.training_round))
+    update = site.trainer.train_round(
+        number,
+        base,
         on_step=lambda report: site.progress.step(report.step, report.steps, report.loss),
-        images=site.images,
-        optimiser=site.optimiser,
     )
-    measured.loss, measured.steps = result.loss, result.steps
-    trained = site.layout.flatten(site.generator.shared_state())
-    return clip_to_norm(trained - site.layout.flatten(base), site.codec.clip_norm)
+    if update.result is not None:
+        measured.loss, measured.steps = update.result.loss, update.result.steps
+    site.private.keep_update(
+        number, applied.model_hash, KeptUpdate(update.vector, site.trainer.memory)
+    )
+    return update.vector
 
 
 def _encrypt(

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch.optim import Optimizer
-
+from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.state import SiteStore
 from fedmrg_secure.core.canonical import JsonValue
@@ -16,15 +15,13 @@ from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto.identity import PartyIdentity
 from fedmrg_secure.crypto.parameters import SchemeParameters
 from fedmrg_secure.crypto.roster import Roster
-from fedmrg_secure.data.records import Record
-from fedmrg_secure.model.report_generator import ReportGenerator
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.protocol.messages import SessionStatus
 from fedmrg_secure.protocol.phases import SessionPhase
 from fedmrg_secure.protocol.transport import CoordinatorClient
-from fedmrg_secure.training.batches import ImageCache
+from fedmrg_secure.training.site_trainer import SiteTrainer
+from fedmrg_secure.update.factorization import Factorization
 from fedmrg_secure.update.fixed_point import FixedPoint
-from fedmrg_secure.update.layout import Layout
 
 LogEvent = Callable[[Mapping[str, JsonValue]], Any]
 
@@ -45,11 +42,11 @@ class Site:
     manifest: SessionManifest
     coordinator: CoordinatorClient
     store: SiteStore
-    generator: ReportGenerator
-    records: tuple[Record, ...]
-    images: ImageCache
-    optimiser: Optimizer
-    layout: Layout
+    private: PrivateStore
+    records: int
+    """on which it trains"""
+    trainer: SiteTrainer
+    factorization: Factorization
     codec: FixedPoint
     parameters: SchemeParameters
     log: LogEvent
@@ -70,7 +67,7 @@ class Site:
         """The weight this site declares: 1, or its number of training records, up to its cap."""
         if self.config.update.weighting == "uniform":
             return 1
-        return min(len(self.records), self.manifest.weights[self.name])
+        return min(self.records, self.manifest.weights[self.name])
 
     def status(self) -> SessionStatus:
         """How the session stands.

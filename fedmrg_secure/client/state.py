@@ -8,7 +8,9 @@
     state/keys/epoch-1.key        the federation's decryption key of an epoch (mode 0600)
     state/nonce.json              this site's nonce of the round in hand
     state/outgoing/               the encrypted update of the round in hand, not yet acknowledged
+    state/finished                the session has finished
 
+`client.private_store` has what is the site's alone. A round here is one of the protocol: a pass.
 Every file is written beside its place, flushed and renamed; `state.json` comes last.
 """
 
@@ -26,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
+from fedmrg_secure.client.durable import flush, write_durably
 from fedmrg_secure.core.canonical import HASH_BYTES, tagged_hash
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
@@ -34,7 +37,8 @@ from fedmrg_secure.update.layout import Layout
 
 SharedState = Mapping[str, npt.NDArray[np.float32]]
 _UPLOAD: Final = "upload.json"
-_ANEW: Final = "move the state folder away to join anew from the session's start"
+ANEW: Final = "move the state folder away to join anew from the session's start"
+"""What helps against a broken file of the site's own."""
 
 
 class SiteStateBroken(FedmrgError):
@@ -87,8 +91,13 @@ class Outgoing:
         return _frame_path(self.folder, index).read_bytes()
 
 
-def hash_state(layout: Layout, state: SharedState) -> str:
-    """The hash by which sites compare models: layout digest and float32 values, hex."""
+def hash_state(state: SharedState) -> str:
+    """The hash by which sites compare public states: names, shapes and float32 values, hex.
+
+    Raises:
+        LayoutError: a tensor is one that must not leave its site.
+    """
+    layout = Layout.of({name: tensor.shape for name, tensor in state.items()})
     values = layout.flatten(state).astype("<f4")
     return tagged_hash(
         "fedmrg/model-state/v1", bytes.fromhex(layout.digest), values.tobytes()
@@ -103,7 +112,7 @@ class SiteStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / "keys").mkdir(exist_ok=True, mode=0o700)
 
@@ -113,7 +122,7 @@ class SiteStore:
         Raises:
             SiteStateBroken: its file is there and cannot be read.
         """
-        pointer = self._folder / "state.json"
+        pointer = self.folder / "state.json"
         if not pointer.exists():
             return None
         try:
@@ -121,7 +130,7 @@ class SiteStore:
             return Applied(**json.loads(self._applied_path(number).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise SiteStateBroken(
-                f"the site's state cannot be read: {error}", location=str(pointer), hint=_ANEW
+                f"the site's state cannot be read: {error}", location=str(pointer), hint=ANEW
             ) from error
 
     def load_state(self, training_round: int) -> dict[str, npt.NDArray[np.float32]]:
@@ -133,23 +142,32 @@ class SiteStore:
             raise SiteStateBroken(
                 f"the model state cannot be read: {error}",
                 location=str(path),
-                hint=_ANEW,
+                hint=ANEW,
             ) from error
 
     def state_path(self, training_round: int) -> Path:
-        return self._folder / f"round-{training_round:04d}.safetensors"
+        return self.folder / f"round-{training_round:04d}.safetensors"
 
     def save_applied(self, applied: Applied, state: SharedState) -> None:
         """Keep the state after a round; durable on return."""
         path = self.state_path(applied.training_round)
         scratch = path.with_suffix(".part")
         save_file({name: np.ascontiguousarray(values) for name, values in state.items()}, scratch)
-        _flush(scratch)
+        flush(scratch)
         scratch.replace(path)
-        _write_durably(
+        write_durably(
             self._applied_path(applied.training_round), json.dumps(asdict(applied)).encode()
         )
         self._point_to(applied.training_round)
+
+    def mark_finished(self) -> None:
+        """The session has finished: a site started again has only its own part left to do."""
+        write_durably(self.folder / "finished", b"")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether `mark_finished` was called, before a restart too."""
+        return (self.folder / "finished").exists()
 
     def key(self, epoch: int) -> SecretBytes | None:
         """The decryption key of an epoch, None if this site has not got it yet."""
@@ -157,11 +175,11 @@ class SiteStore:
         return SecretBytes(path.read_bytes()) if path.exists() else None
 
     def save_key(self, epoch: int, key: SecretBytes) -> None:
-        _write_durably(self._key_path(epoch), key.reveal(), mode=0o600)
+        write_durably(self._key_path(epoch), key.reveal(), mode=0o600)
 
     def spoil_key(self, epoch: int) -> None:
         """Remove a key for good: its opening of a sum was refused, and must not be tried again."""
-        _write_durably(self._spoiled_path(epoch), b"")
+        write_durably(self._spoiled_path(epoch), b"")
         self._key_path(epoch).unlink(missing_ok=True)
 
     def is_spoiled(self, epoch: int) -> bool:
@@ -179,11 +197,11 @@ class SiteStore:
     def save_sealed_keys(self, epoch: int, sealed: Mapping[str, bytes]) -> None:
         """Keep the sealings: sealing is randomised, and another one would be refused."""
         content = {name: value.hex() for name, value in sealed.items()}
-        _write_durably(self._sealed_path(epoch), json.dumps(content).encode())
+        write_durably(self._sealed_path(epoch), json.dumps(content).encode())
 
     def forget_keys(self) -> None:
         """Remove every decryption key: the session is over."""
-        for path in (self._folder / "keys").iterdir():
+        for path in (self.folder / "keys").iterdir():
             path.unlink()
 
     def outgoing(self, plan_hash: str) -> Outgoing | None:
@@ -219,7 +237,7 @@ class SiteStore:
             "merkle_root": root,
             "total_bytes": total_bytes,
         }
-        _write_durably(folder / _UPLOAD, json.dumps(content).encode())
+        write_durably(folder / _UPLOAD, json.dumps(content).encode())
         return Outgoing(plan_hash, chunk_hashes, root, total_bytes, folder)
 
     def clear_outgoing(self) -> None:
@@ -227,7 +245,7 @@ class SiteStore:
 
     def nonce(self, round_number: int) -> bytes:
         """This site's nonce of a round: fresh at the first call, the same after a restart."""
-        path = self._folder / "nonce.json"
+        path = self.folder / "nonce.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["round"] == round_number:
@@ -236,48 +254,29 @@ class SiteStore:
             pass
         nonce = os.urandom(HASH_BYTES)
         content = {"round": round_number, "nonce": nonce.hex()}
-        _write_durably(path, json.dumps(content).encode())
+        write_durably(path, json.dumps(content).encode())
         return nonce
 
     @property
     def _outgoing_folder(self) -> Path:
-        return self._folder / "outgoing"
+        return self.folder / "outgoing"
 
     def _applied_path(self, training_round: int) -> Path:
-        return self._folder / f"round-{training_round:04d}.json"
+        return self.folder / f"round-{training_round:04d}.json"
 
     def _point_to(self, training_round: int) -> None:
         content = json.dumps({"training_round": training_round})
-        _write_durably(self._folder / "state.json", content.encode())
+        write_durably(self.folder / "state.json", content.encode())
 
     def _spoiled_path(self, epoch: int) -> Path:
-        return self._folder / "keys" / f"epoch-{epoch}.spoiled"
+        return self.folder / "keys" / f"epoch-{epoch}.spoiled"
 
     def _sealed_path(self, epoch: int) -> Path:
-        return self._folder / "keys" / f"epoch-{epoch}.sealed.json"
+        return self.folder / "keys" / f"epoch-{epoch}.sealed.json"
 
     def _key_path(self, epoch: int) -> Path:
-        return self._folder / "keys" / f"epoch-{epoch}.key"
+        return self.folder / "keys" / f"epoch-{epoch}.key"
 
 
 def _frame_path(folder: Path, index: int) -> Path:
     return folder / f"{index:06d}.frame"
-
-
-def _write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
-    scratch = path.with_name(path.name + ".part")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    _flush(path.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

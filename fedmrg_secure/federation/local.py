@@ -151,13 +151,18 @@ def _train(
         progress.draw()
         if event is not None:
             _take_in(event, config, plan, folder, group, course, progress)
-    # Sites hear of the end by themselves; a run given up here must stop before its session fails.
+    # Sites hear of the end by themselves and finish their own part for as long as they tell of it;
+    # a run given up here must stop before its session fails.
     patience_s = 0.0 if course.given_up else _FAREWELL_PATIENCE_S
     deadline = time.monotonic() + patience_s
     while set(plan.sites) & set(group.running) and time.monotonic() < deadline:
         event = group.next_event(0.2)
-        if event is not None:
-            _take_in(event, config, plan, folder, group, course, progress)
+        progress.draw()
+        if event is None:
+            continue
+        _take_in(event, config, plan, folder, group, course, progress)
+        if event.child in plan.sites:
+            deadline = time.monotonic() + patience_s
     group.stop([*plan.sites, COORDINATOR])
     return course
 
@@ -179,8 +184,8 @@ def _start_coordinator(
     )
     deadline = time.monotonic() + _STARTUP_PATIENCE_S
     while time.monotonic() < deadline:
-        event = group.next_event(0.2)
-        if event is None or event.child != COORDINATOR:
+        event = group.next_event(0.2, of=COORDINATOR)
+        if event is None:
             continue
         if event.kind == "serving":
             course.port = int(event.fields["port"])
@@ -272,12 +277,15 @@ def _take_in_evaluator(event: ChildEvent, progress: Progress) -> None:
 
 def _await_evaluator(group: ProcessGroup, progress: Progress) -> None:
     child = group.child(EVALUATOR)
-    while child.running or not child.exit_seen:
+    while True:
+        # Its end may have been taken in while the sites were waited for: then silence is the end.
+        ended = not child.running
         event = group.next_event(0.2)
         progress.draw()
         if event is not None and event.child == EVALUATOR:
             _take_in_evaluator(event, progress)
-            child.exit_seen = child.exit_seen or event.kind == "exited"
+        if event is None and ended:
+            break
     if child.process.returncode != 0:
         raise EvaluationFailed(
             f"the evaluator has stopped ({_how(child.process.returncode)})",
@@ -310,6 +318,7 @@ def _collect_logs(plan: RunPlan, folder: RunFolder) -> None:
 def _export_adapters(plan: RunPlan, folder: RunFolder) -> None:
     """Leave the last round's model: an ordinary PEFT folder, and beside it the other parts."""
     _, state = newest_state(folder.root)
+    state = plan.factorization.model_state(state)
     plan.generator.load_shared_state(state)
     adapter = folder.root / "adapters" / "generic"
     plan.generator.save_adapter(adapter)
@@ -326,7 +335,7 @@ def _how(code: int) -> str:
 
 @contextmanager
 def _shown(console: Console, config: RunConfig, plan: RunPlan) -> Iterator[Progress]:
-    with Progress(console, config.name, plan.sites, config.training.rounds) as progress:
+    with Progress(console, config.name, plan.sites, plan.protocol_rounds) as progress:
         yield progress
 
 

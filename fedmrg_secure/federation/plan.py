@@ -1,4 +1,4 @@
-"""What a run will be, worked out before anything starts: parties, layout, scheme, costs."""
+"""What a run will be, worked out before anything starts: parties, updates, scheme, costs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fedmrg_secure.model.parameters import ParameterCounts
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.provisioning.site_kit import load_kit
+from fedmrg_secure.update.factorization import Factorization, make_factorization
 from fedmrg_secure.update.fixed_point import FixedPoint
-from fedmrg_secure.update.layout import Layout
 
 _LIBRARIES_MB = 430
 """Resident memory of a site's process with its libraries loaded and no model (measured)."""
@@ -51,7 +51,7 @@ class RunPlan:
         task: the centres and the rows left out.
         sites: party names of the sites that train, sorted.
         generator: the model in its initial state.
-        layout: of the shared state.
+        factorization: what a site sends.
         parameters: of the scheme for this many sites.
         codec: between real updates and the integers that are encrypted.
         records: training records of each site.
@@ -62,7 +62,7 @@ class RunPlan:
     task: Task
     sites: tuple[str, ...]
     generator: ReportGenerator
-    layout: Layout
+    factorization: Factorization
     parameters: SchemeParameters
     codec: FixedPoint
     records: dict[str, int]
@@ -78,14 +78,29 @@ class RunPlan:
         return self.generator.parameter_counts
 
     @property
+    def passes(self) -> int:
+        """Rounds of the protocol that one training round takes."""
+        return self.factorization.passes
+
+    @property
+    def protocol_rounds(self) -> int:
+        """Rounds of the protocol in the whole run."""
+        return self.config.training.rounds * self.passes
+
+    @property
+    def values_sent(self) -> int:
+        """Values that a site sends in a training round: the vectors of all its passes."""
+        return self.factorization.vector_size * self.passes
+
+    @property
     def bytes_up(self) -> int:
-        """Bytes of one site's encrypted update: exact."""
-        return self._vector_bytes(self.sites[0], contributors=1)
+        """Bytes of one site's encrypted updates in a training round: exact."""
+        return self.passes * self._vector_bytes(self.sites[0], contributors=1)
 
     @property
     def bytes_down(self) -> int:
-        """Bytes of the encrypted sum when every site is in it: exact."""
-        return self._vector_bytes(AGGREGATE, contributors=len(self.sites))
+        """Bytes of the encrypted sums of a training round with every site in them: exact."""
+        return self.passes * self._vector_bytes(AGGREGATE, contributors=len(self.sites))
 
     @property
     def error_bound(self) -> float:
@@ -96,7 +111,8 @@ class RunPlan:
     @property
     def site_memory_mb(self) -> int:
         """Estimate of one site's resident memory: libraries, model, gradients, optimiser."""
-        model = 4 * self.counts.total + 16 * self.counts.shared + 8 * 4 * self.layout.size
+        trained = self.counts.shared + self.counts.specialized
+        model = 4 * self.counts.total + 16 * trained + 8 * 4 * self.factorization.vector_size
         return _LIBRARIES_MB + round(model / 2**20)
 
     @property
@@ -120,13 +136,13 @@ class RunPlan:
         """Pin the session: write ``coordinator/session.json`` for the provisioned folder."""
         roster = load_kit(folder.coordinator / "kit").roster
         manifest = make_manifest(
-            self.config, roster, self.generator, self.layout, self.parameters, self.weights
+            self.config, roster, self.generator, self.factorization, self.parameters, self.weights
         )
         manifest.write(folder.coordinator / "session.json")
         return manifest
 
     def _vector_bytes(self, sender: str, *, contributors: int) -> int:
-        size = self.layout.size
+        size = self.factorization.vector_size
         return sum(
             FrameHeader.of_chunk(
                 self.parameters,
@@ -186,7 +202,9 @@ def _assemble(
     generator = build_report_generator(
         config.model, config.update, image_size=config.data.image_size, seed=config.seed
     )
-    layout = Layout.of({name: array.shape for name, array in generator.shared_state().items()})
+    factorization = make_factorization(
+        config.update, {name: array.shape for name, array in generator.shared_state().items()}
+    )
     codec = FixedPoint(config.update.clip_norm, config.update.precision_bits)
     parameters = check_capacity(
         config.secure_aggregation.scheme,
@@ -196,7 +214,9 @@ def _assemble(
         max_error=config.secure_aggregation.max_error,
         total_weight=Fraction(sum(weights.values()), max(weights.values())),
     )
-    return RunPlan(config, task, sites, generator, layout, parameters, codec, records, weights)
+    return RunPlan(
+        config, task, sites, generator, factorization, parameters, codec, records, weights
+    )
 
 
 def federation_name(config: RunConfig) -> str:

@@ -55,7 +55,6 @@ class Child:
     process: subprocess.Popen[str]
     errors: deque[str] = field(default_factory=lambda: deque(maxlen=_STDERR_LINES))
     readers: tuple[threading.Thread, ...] = ()
-    exit_seen: bool = False
 
     @property
     def running(self) -> bool:
@@ -82,6 +81,7 @@ class ProcessGroup:
         self._log_folder = log_folder
         self._children: dict[str, Child] = {}
         self._events: queue.Queue[ChildEvent] = queue.Queue()
+        self._put_aside: deque[ChildEvent] = deque()
         self.peak_memory_bytes = 0
 
     def start(self, name: str, arguments: Sequence[str]) -> Child:
@@ -114,13 +114,25 @@ class ProcessGroup:
     def running(self) -> tuple[str, ...]:
         return tuple(name for name, child in self._children.items() if child.running)
 
-    def next_event(self, timeout_s: float) -> ChildEvent | None:
-        """The next thing a child said, its end included; None after `timeout_s` of silence."""
+    def next_event(self, timeout_s: float, of: str | None = None) -> ChildEvent | None:
+        """The next thing a child said, its end included; None after `timeout_s` of silence.
+
+        Args:
+            timeout_s: how long to wait.
+            of: only this child's words; what others say meanwhile is kept for later calls.
+        """
         self._measure_memory()
-        try:
-            return self._events.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
+        if of is None and self._put_aside:
+            return self._put_aside.popleft()
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return None
+            if of is None or event.child == of:
+                return event
+            self._put_aside.append(event)
 
     def stop(self, names: Sequence[str] | None = None) -> None:
         """End children politely (SIGTERM), then for certain (SIGKILL) after a patience."""

@@ -37,7 +37,7 @@ class Progress:
         console: where to draw; a live table if it is a terminal, else a line an event.
         name: the run's name.
         sites: the participating sites in the order shown.
-        rounds: how many rounds the run has.
+        rounds: how many rounds of the protocol the run has.
     """
 
     def __init__(self, console: Console, name: str, sites: Sequence[str], rounds: int) -> None:
@@ -75,7 +75,7 @@ class Progress:
         elif kind == "step":
             view.done, view.total = int(fields["step"]), int(fields["steps"])
             view.loss = float(fields["loss"])
-        elif kind == "transfer":
+        elif kind in ("transfer", "batch"):
             view.done, view.total = int(fields["done"]), int(fields["total"])
         elif kind == "round":
             view.bytes_up += int(fields["bytes"]["up"])

@@ -18,7 +18,7 @@ from fedmrg_secure.crypto.parameters import CKKS_SHARED, SchemeParameters
 from fedmrg_secure.crypto.roster import Roster
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.protocol.manifest import SessionManifest
-from fedmrg_secure.update.layout import Layout
+from fedmrg_secure.update.factorization import Factorization, make_factorization
 
 
 class SitesNotEnrolled(InputError):
@@ -55,7 +55,9 @@ def pin_session(
     generator = build_report_generator(
         config.model, config.update, image_size=config.data.image_size, seed=config.seed
     )
-    layout = Layout.of({name: array.shape for name, array in generator.shared_state().items()})
+    factorization = make_factorization(
+        config.update, {name: array.shape for name, array in generator.shared_state().items()}
+    )
     parameters = check_capacity(
         config.secure_aggregation.scheme,
         sites=len(sites),
@@ -64,14 +66,14 @@ def pin_session(
         max_error=config.secure_aggregation.max_error,
         total_weight=Fraction(sum(caps.values()), max(caps.values())),
     )
-    return make_manifest(config, roster, generator, layout, parameters, caps)
+    return make_manifest(config, roster, generator, factorization, parameters, caps)
 
 
 def make_manifest(
     config: RunConfig,
     roster: Roster,
     generator: ReportGenerator,
-    layout: Layout,
+    factorization: Factorization,
     parameters: SchemeParameters,
     weights: Mapping[str, int],
 ) -> SessionManifest:
@@ -80,17 +82,17 @@ def make_manifest(
         federation=roster.federation,
         name=config.name,
         nonce=secrets.token_hex(32),
-        rounds=config.training.rounds,
+        rounds=config.training.rounds * factorization.passes,
         scheme=parameters.scheme,
         scheme_parameters=parameters.to_json(),
         scheme_digest=parameters.digest,
         shared_key=parameters.scheme == CKKS_SHARED,
         rotate_after=config.secure_aggregation.rotate_after,
-        layout_digest=layout.digest,
-        value_count=layout.size,
+        factorization_digest=factorization.digest,
+        value_count=factorization.vector_size,
         base_hash=generator.base_hash,
         tokenizer_hash=generator.tokenizer_hash,
-        initial_state_hash=hash_state(layout, generator.shared_state()),
+        initial_state_hash=hash_state(factorization.initial(generator.shared_state())),
         software=__version__,
         clip_norm=decimal(config.update.clip_norm),
         precision_bits=config.update.precision_bits,

@@ -39,7 +39,7 @@ class SessionManifest:
     nonce: str
     """64 hex digits, fresh: two sessions with equal terms differ"""
     rounds: int
-    """closed rounds after which the session is finished"""
+    """closed rounds after which the session is finished: passes of all training rounds"""
     scheme: str
     scheme_parameters: Mapping[str, JsonValue]
     """`crypto.parameters.SchemeParameters` as JSON"""
@@ -48,9 +48,10 @@ class SessionManifest:
     """an elected site makes a key and seals it to the cohort (`ckks-shared`)"""
     rotate_after: int
     """rounds before a new key is made"""
-    layout_digest: str
+    factorization_digest: str
+    """hash of what the numbers of an update mean"""
     value_count: int
-    """coordinates of the flattened update"""
+    """coordinates of every update"""
     base_hash: str
     tokenizer_hash: str
     initial_state_hash: str
@@ -165,7 +166,7 @@ class SessionManifest:
 _HASH_FIELDS: Final = (
     "nonce",
     "scheme_digest",
-    "layout_digest",
+    "factorization_digest",
     "base_hash",
     "tokenizer_hash",
     "initial_state_hash",

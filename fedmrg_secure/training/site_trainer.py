@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.contrast import head_anchors, prototype_sums
 from fedmrg_secure.model.report_generator import PROTOTYPES, ReportGenerator
 from fedmrg_secure.training.batches import Batch, ImageCache, make_batch
-from fedmrg_secure.training.objectives import cross_entropy
+from fedmrg_secure.training.mixing import MIXES, mix_losses
 from fedmrg_secure.training.seeds import round_seed
 from fedmrg_secure.training.trainer import (
     LocalTrainingResult,
@@ -28,9 +27,6 @@ from fedmrg_secure.training.trainer import (
 from fedmrg_secure.update.factorization import Factorization
 
 State = Mapping[str, npt.NDArray[np.float32]]
-
-MIXES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Weights of path B among which a participating centre chooses."""
 
 _PRIVATE = "specialized."
 
@@ -122,11 +118,19 @@ class SiteTrainer:
         )
         return RoundUpdate(vector, result)
 
-    def tune_mix(self, state: State) -> float:
+    def settle(self, number: int, base: State, *, included: bool) -> None:
+        """Bring the memory up to date once the sum of a pass is known, see `Factorization.settle`.
+
+        The specialized part keeps what it has learnt either way.
+        """
+        self._factorization.settle(number, base, self._memory, included=included)
+
+    def tune_mix(self, state: State, on_batch: Callable[[int, int], None] | None = None) -> float:
         """Choose the weight of path B that writes this site's validation reports best.
 
         Args:
             state: the final public state.
+            on_batch: called with the number of batches begun and of all.
 
         Returns:
             One of `MIXES`, kept in the memory; 1 without validation records, 0 without path B.
@@ -134,7 +138,7 @@ class SiteTrainer:
         if not self._generator.has_specialized:
             return 0.0
         self._load(state)
-        self._generator.mix.fill_(self._best_mix() if self._validation else 1.0)
+        self._generator.mix.fill_(self._best_mix(on_batch) if self._validation else 1.0)
         self._memory |= self._generator.specialized_state()
         return float(self._generator.mix)
 
@@ -190,16 +194,16 @@ class SiteTrainer:
                 totals[1] = totals[1] + prototype_sums(z_s, batch.statuses)
         return totals[0], totals[1]
 
-    @torch.no_grad()
-    def _best_mix(self) -> float:
-        losses = np.zeros(len(MIXES))
-        for batch in self._batches(self._validation):
-            generic, specialized = self._generator.path_logits(batch.images, batch.reports)
-            assert specialized is not None, "asked of a model with both paths"
-            for place, mix in enumerate(MIXES):
-                log_p = torch.log_softmax((1 - mix) * generic + mix * specialized, dim=-1)
-                losses[place] += float(cross_entropy(log_p, batch.reports).sum())
-        return MIXES[int(losses.argmin())]
+    def _best_mix(self, on_batch: Callable[[int, int], None] | None) -> float:
+        count = -(-len(self._validation) // self._config.training.batch_size)
+
+        def told() -> Iterator[Batch]:
+            for begun, batch in enumerate(self._batches(self._validation), start=1):
+                if on_batch is not None:
+                    on_batch(begun, count)
+                yield batch
+
+        return MIXES[int(mix_losses(self._generator, told()).argmin())]
 
     def _batches(self, records: Sequence[Record]) -> Iterator[Batch]:
         size = self._config.training.batch_size

@@ -102,6 +102,18 @@ class Factorization(Protocol):
             UpdateNotFinite: the training ended in NaN or infinity.
         """
 
+    def settle(self, number: int, base: State, memory: Memory, *, included: bool) -> None:
+        """Bring a site's memory up to date once the sum of a pass is known.
+
+        Called once for every pass that comes to a sum, in order, whether or not the site took part.
+
+        Args:
+            number: of the pass.
+            base: the public state before it.
+            memory: the site's private tensors; those named ``feedback.*`` are changed in place.
+            included: whether the site's own vector is in the sum.
+        """
+
     def apply(self, number: int, base: State, mean: FloatVector) -> State:
         """The public state after a pass: equal to the last bit at every site.
 
@@ -173,6 +185,9 @@ class _Turns:
         layout = self._layout(number)
         vector = layout.flatten(differences(base, trained, layout))
         return pad(clip_to_norm(vector, clip_norm), self.vector_size)
+
+    def settle(self, number: int, base: State, memory: Memory, *, included: bool) -> None:
+        return  # what a sum lacks is lost, as in federated averaging
 
     def apply(self, number: int, base: State, mean: FloatVector) -> State:
         layout = self._layout(number)

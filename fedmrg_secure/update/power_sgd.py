@@ -3,7 +3,8 @@
 For a matrix M_k of site k and a common Q (n, r) with orthonormal columns, the first pass sums
 P = sum M_k Q, which every site orthonormalises to P^; the second sums Q = sum M_k^T P^. The mean
 update is P^ Q^T. What a site's own product misses, M_k - P^ Q_k^T, stays at the site and is added
-to its next M_k.
+to its next M_k; all of M_k stays where the second sum went on without the site. Which matrices the
+first sum was made of does not matter to this account: P^ is any common basis.
 
 Source:
     Vogels, Karimireddy, Jaggi 2019 (arXiv 1905.13727), algorithm 1, with the warm start of Q.
@@ -109,6 +110,20 @@ class PowerSgd:
         # The factors are orthonormal up to rounding only.
         return pad(clip_to_norm(vector, clip_norm), self.vector_size)
 
+    def settle(self, number: int, base: State, memory: Memory, *, included: bool) -> None:
+        if number % 2 == 1:
+            return
+        for name, (m, n) in self._matrices.items():
+            if (pending := memory.pop(_PENDING + name, None)) is None:
+                continue
+            error = pending.reshape(m, n).astype(np.float64)
+            if included:
+                hat = base[f"{CARRY}p.{name}"].astype(np.float64)
+                error = error - hat @ (error.T @ hat).T
+            memory[_FEEDBACK + name] = error.astype(np.float32)
+        for name, _ in self._dense[1].entries:
+            memory.pop(_PENDING + name, None)
+
     def apply(self, number: int, base: State, mean: FloatVector) -> State:
         place = (number - 1) % 2
         sent = _split(self.layouts[place], mean)
@@ -133,7 +148,7 @@ class PowerSgd:
         """M_k Q and the first half of the rest; the whole update is clipped before."""
         changes = differences(base, trained, self._all)
         for name in self._matrices:
-            if (error := memory.get(_FEEDBACK + name)) is not None:
+            if (error := memory.pop(_FEEDBACK + name, None)) is not None:
                 changes[name] = changes[name] + error.reshape(changes[name].shape)
         clipped = _split(self._all, clip_to_norm(self._all.flatten(changes), clip_norm))
         sent: dict[str, Matrix] = {name: clipped[name] for name, _ in self._dense[0].entries}
@@ -149,13 +164,11 @@ class PowerSgd:
         """M_k^T P^ and the second half; zeros at a site that was not there for the first."""
         sent: dict[str, Matrix] = {}
         for name, shape in self._dense[1].entries:
-            sent[name] = memory.pop(_PENDING + name, np.zeros(shape)).astype(np.float64)
+            sent[name] = memory.get(_PENDING + name, np.zeros(shape)).astype(np.float64)
         for name, (m, n) in self._matrices.items():
-            matrix = memory.pop(_PENDING + name, np.zeros((m, n))).astype(np.float64)
+            matrix = memory.get(_PENDING + name, np.zeros((m, n))).astype(np.float64)
             hat = base[f"{CARRY}p.{name}"].astype(np.float64)
-            q = matrix.T @ hat  # (n, r)
-            memory[_FEEDBACK + name] = (matrix - hat @ q.T).astype(np.float32)
-            sent[f"{name}#q"] = q
+            sent[f"{name}#q"] = matrix.T @ hat  # (n, r)
         return self.layouts[1].flatten(sent)
 
 

@@ -14,8 +14,10 @@ import pytest
 from fedmrg_secure.client.keyring import KeySpoiled, scheme_of_round
 from fedmrg_secure.client.opening import apply_sum, open_sum
 from fedmrg_secure.client.policy import AggregateRefused
+from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines, Stopwatch
 from fedmrg_secure.client.state import Applied, SiteStore, hash_state
+from fedmrg_secure.core.config import UpdateConfig
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.core.types import ResidueVector
 from fedmrg_secure.crypto.capacity import check_capacity
@@ -24,14 +26,15 @@ from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, encode_frame
 from fedmrg_secure.crypto.residues import add_mod
 from fedmrg_secure.crypto.schemes import make_scheme, new_key
 from fedmrg_secure.protocol.messages import AggregateInfo, IncludedSite
+from fedmrg_secure.update.factorization import make_factorization
 from fedmrg_secure.update.fixed_point import FixedPoint
-from fedmrg_secure.update.layout import Layout
+from tests.client.memory import MemoryKeeper
 
 PARAMETERS = check_capacity("ckks-shared", sites=2, clip_norm=1.0, precision_bits=20)
 CODEC = FixedPoint(1.0, 20)
 SESSION = bytes(range(32))
 SIZE = 5000
-LAYOUT = Layout.of({"adapter": (SIZE,)})
+FACTORIZATION = make_factorization(UpdateConfig(factorization="ffa"), {"adapter": (SIZE,)})
 
 
 def updates() -> list[Any]:
@@ -60,18 +63,20 @@ class Federation:
             total_bytes=sum(map(len, self.frames)),
         )
         self.events: list[Any] = []
-        self.loaded: dict[str, Any] = {}
+        private = PrivateStore(folder)
+        private.save(0, {"specialized.adapter": np.ones(2, dtype=np.float32)})
         self.site: Any = SimpleNamespace(
             name="a",
             session=SESSION,
             parameters=PARAMETERS,
-            layout=LAYOUT,
+            factorization=FACTORIZATION,
+            trainer=MemoryKeeper(FACTORIZATION),
+            private=private,
             codec=CODEC,
             store=self.store,
             progress=ProgressLines(SimpleNamespace(write=lambda _: None, flush=lambda: None)),  # type: ignore[arg-type]
             coordinator=SimpleNamespace(download=lambda *_, **__: iter(self.frames)),
             manifest=SimpleNamespace(weights={"a": 1, "b": 1}),
-            generator=SimpleNamespace(load_shared_state=self.loaded.update),
             log=self.events.append,
         )
 
@@ -125,22 +130,22 @@ def test_an_altered_sum_spoils_the_key_for_good(tmp_path: Path) -> None:
 def test_the_mean_is_applied_kept_and_logged(tmp_path: Path) -> None:
     federation = Federation(tmp_path, unaltered)
     base = {"adapter": np.zeros(SIZE, dtype=np.float32)}
-    before = Applied("ab" * 32, 0, 0, "", hash_state(LAYOUT, base), "00" * 32)
+    before = Applied("ab" * 32, 0, 0, "", hash_state(base), "00" * 32)
     after = apply_sum(federation.site, federation.aggregate, base, federation.open(), before)
     mean = sum(updates()) / 2
     state = federation.store.load_state(1)
     bound = CODEC.error_bound(2, Fraction(2)) + 1e-7  # the grid, and float32
     assert np.abs(state["adapter"] - mean).max() <= bound
-    assert after.model_hash == hash_state(LAYOUT, state)
+    assert after.model_hash == hash_state(state)
     assert federation.store.applied() == after
     assert federation.events[0]["transcript_hash"] == after.transcript != before.transcript
-    np.testing.assert_array_equal(federation.loaded["adapter"], state["adapter"])
+    assert federation.site.private.load(1)["specialized.adapter"].tolist() == [1, 1]
 
 
 def test_a_mean_beyond_the_clip_bound_is_refused(tmp_path: Path) -> None:
     federation = Federation(tmp_path, unaltered)
     base = {"adapter": np.zeros(SIZE, dtype=np.float32)}
-    before = Applied("ab" * 32, 0, 0, "", hash_state(LAYOUT, base), "00" * 32)
+    before = Applied("ab" * 32, 0, 0, "", hash_state(base), "00" * 32)
     too_long = np.full(SIZE, CODEC.max_abs_value // 10, dtype=np.int64)
     with pytest.raises(AggregateRefused, match="norm"):
         apply_sum(federation.site, federation.aggregate, base, too_long, before)

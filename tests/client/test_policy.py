@@ -31,7 +31,6 @@ from fedmrg_secure.protocol.messages import (
     RoundPlan,
 )
 from fedmrg_secure.update.fixed_point import FixedPoint
-from fedmrg_secure.update.layout import Layout
 
 CONFIG = RunConfig.model_validate(
     {
@@ -40,9 +39,17 @@ CONFIG = RunConfig.model_validate(
         "secure_aggregation": {"scheme": "ckks-shared", "acknowledge_collusion_risk": True},
     }
 )
-LAYOUT = Layout.of({"adapter.generic.layer.lora_B": (4, 2)})
 HASH = "ab" * 32
-TERMS = Terms("fed", HASH, LAYOUT, "01" * 32, "02" * 32, "03" * 32)
+TERMS = Terms(
+    federation="fed",
+    roster_hash=HASH,
+    factorization_digest="04" * 32,
+    value_count=8,
+    passes=2,
+    base_hash="01" * 32,
+    tokenizer_hash="02" * 32,
+    initial_state_hash="03" * 32,
+)
 WEIGHTS = {"a": 1, "b": 1, "c": 1}
 NONCE = bytes(range(32))
 
@@ -56,14 +63,14 @@ def manifest(**changes: object) -> SessionManifest:
         "federation": "fed",
         "name": "test",
         "nonce": HASH,
-        "rounds": CONFIG.training.rounds,
+        "rounds": CONFIG.training.rounds * TERMS.passes,
         "scheme": "ckks-shared",
         "scheme_parameters": parameters.to_json(),
         "scheme_digest": parameters.digest,
         "shared_key": True,
         "rotate_after": CONFIG.secure_aggregation.rotate_after,
-        "layout_digest": LAYOUT.digest,
-        "value_count": LAYOUT.size,
+        "factorization_digest": TERMS.factorization_digest,
+        "value_count": TERMS.value_count,
         "base_hash": TERMS.base_hash,
         "tokenizer_hash": TERMS.tokenizer_hash,
         "initial_state_hash": TERMS.initial_state_hash,
@@ -121,7 +128,9 @@ def test_an_equal_manifest_is_accepted() -> None:
         ("min_sites", 1, "min_sites"),
         ("base_hash", HASH, "base model"),
         ("tokenizer_hash", HASH, "tokenizer"),
-        ("layout_digest", HASH, "tensor layout"),
+        ("factorization_digest", HASH, "factorization"),
+        ("value_count", 9, "values of an update"),
+        ("rounds", CONFIG.training.rounds, "rounds"),
         ("scheme_digest", HASH, "scheme parameters"),
         ("scheme", "insecure-plaintext", "scheme"),
         ("rotate_after", 1000, "rotate_after"),

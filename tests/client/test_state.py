@@ -11,9 +11,8 @@ import pytest
 from fedmrg_secure.client.state import Applied, SiteStateBroken, SiteStore, hash_state
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.keys import SecretBytes
-from fedmrg_secure.update.layout import Layout
+from fedmrg_secure.update.layout import LayoutError
 
-LAYOUT = Layout.of({"b": (2,), "a": (1, 2)})
 STATE = {
     "a": np.array([[1.5, -2.0]], dtype=np.float32),
     "b": np.array([0.0, 3.0], dtype=np.float32),
@@ -55,13 +54,25 @@ def test_a_truncated_model_is_named(tmp_path: Path) -> None:
 
 def test_the_hash_of_a_state_depends_on_every_value_and_name() -> None:
     other = {**STATE, "b": np.array([0.0, np.nextafter(np.float32(3), 4)], dtype=np.float32)}
-    renamed = Layout.of({"b": (2,), "aa": (1, 2)})
     hashes = {
-        hash_state(LAYOUT, STATE),
-        hash_state(LAYOUT, other),
-        hash_state(renamed, {"aa": STATE["a"], "b": STATE["b"]}),
+        hash_state(STATE),
+        hash_state(other),
+        hash_state({"aa": STATE["a"], "b": STATE["b"]}),
+        hash_state({**STATE, "a": STATE["a"].T}),
     }
-    assert len(hashes) == 3
+    assert len(hashes) == 4
+    assert hash_state(dict(reversed(STATE.items()))) == hash_state(STATE)
+
+
+def test_no_public_state_holds_what_is_the_sites_own() -> None:
+    with pytest.raises(LayoutError, match=r"specialized\.anchors belongs to one site"):
+        hash_state({**STATE, "specialized.anchors": STATE["a"]})
+
+
+def test_the_end_of_a_session_is_remembered(tmp_path: Path) -> None:
+    assert not SiteStore(tmp_path).is_finished
+    SiteStore(tmp_path).mark_finished()
+    assert SiteStore(tmp_path).is_finished
 
 
 def test_an_update_is_whole_or_absent(tmp_path: Path) -> None:

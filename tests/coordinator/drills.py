@@ -70,7 +70,7 @@ def make_manifest(
         "scheme_digest": parameters.digest,
         "shared_key": False,
         "rotate_after": 10,
-        "layout_digest": "ab" * 32,
+        "factorization_digest": "ab" * 32,
         "value_count": values,
         "base_hash": "cd" * 32,
         "tokenizer_hash": "ef" * 32,
