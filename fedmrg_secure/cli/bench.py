@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fedmrg_secure.cli.bench_model import bench_model
 from fedmrg_secure.cli.output import JsonOption, Output
 
 
@@ -13,6 +14,7 @@ def register(app: typer.Typer) -> None:
     """Add ``bench`` and its commands."""
     bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
     bench.command("crypto")(_crypto)
+    bench.command("model")(bench_model)
     app.add_typer(bench, name="bench")
 
 

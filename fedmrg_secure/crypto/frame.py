@@ -126,6 +126,31 @@ class FrameHeader:
         )
 
 
+def vector_bytes(
+    parameters: SchemeParameters, value_count: int, *, sender: str, contributors: int = 1
+) -> int:
+    """Exact bytes of all frames that carry one vector.
+
+    Args:
+        parameters: of the scheme.
+        value_count: values of the vector, >= 1.
+        sender: a site's party name, or `AGGREGATE`.
+        contributors: 1 for an upload, the included sites for a sum.
+    """
+    return sum(
+        FrameHeader.of_chunk(
+            parameters,
+            session=bytes(32),
+            round=1,
+            sender=sender,
+            chunk_index=index,
+            value_count=value_count,
+            contributors=contributors,
+        ).frame_bytes
+        for index in range(parameters.chunk_count(value_count))
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What a frame carries.

@@ -68,6 +68,9 @@ class PowerSgd:
             place = int(sizes[1] < sizes[0])
             halves[place][name] = dense[name]
             sizes[place] += entries(dense[name])
+        for half, other in (halves, halves[::-1]):
+            if not half:  # a layout has at least one tensor: the smallest
+                half.update([other.popitem()])
         self._dense = tuple(Layout.of(half) for half in halves)
         self.layouts = (Layout.of({**first, **halves[0]}), Layout.of({**second, **halves[1]}))
         self.vector_size = max(layout.size for layout in self.layouts)

@@ -1,0 +1,240 @@
+"""``fedmrg bench model``: the FL-MRG benchmark of methods."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from fedmrg_secure.cli.output import JsonOption, Output, SetOption, human_bytes
+
+if TYPE_CHECKING:
+    from fedmrg_secure.benchmark.jobs import Job
+
+_COLUMNS: Final = {
+    "ce_rule_f1_macro": "CE F1 macro",
+    "ce_rule_f1_micro": "CE F1 micro",
+    "bleu4": "BLEU-4",
+    "rouge_l": "ROUGE-L",
+    "meteor_exact_stem": "METEOR",
+    "cider": "CIDEr",
+    "diagnosis_auroc": "AUROC",
+}
+_SURE: Final = 0.05
+
+
+class Split(StrEnum):
+    """Which records are judged."""
+
+    test = "test"
+    validation = "validation"
+
+
+def bench_model(
+    task: Annotated[
+        str | None,
+        typer.Option(help="phantom, covid-cxr or iu-xray.", show_default="that of --config"),
+    ] = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Names and groups, by commas: baselines, ablations, ranks, factorizations, all."
+        ),
+    ] = "baselines",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings of each method.")] = 3,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Any run's YAML file in place of the task's own.", show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the task's data.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results.", show_default="runs/bench-TASK")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Trainings at a time.", show_default="one a core"),
+    ] = None,
+    split: Annotated[
+        Split, typer.Option(help="validation: for choices; unseen centres are left out.")
+    ] = Split.test,
+    curve_every: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Rounds between points of the curve; 0: none.", show_default="evaluation's"
+        ),
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Draws of the paired bootstrap.")
+    ] = 1000,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and judge several methods on the same task, each under several seeds.
+
+    Adaptability is what the centres that trained get, generalizability what unseen centres get.
+    Every training is a process of its own; its result is kept, and the same command goes on where
+    an interrupted one stopped.
+
+    Examples:
+
+      fedmrg bench model --task phantom --methods baselines --seeds 3
+
+      fedmrg bench model --task phantom --methods fedavg,fedmrg,ablations --json
+
+      fedmrg bench model --task covid-cxr --data /data/covid_cxr --methods fedavg,fedmrg
+
+      fedmrg bench model --task phantom --methods moon --split validation
+      --set training.moon_weight=5 --out runs/tune-moon-5
+    """
+    from fedmrg_secure.benchmark.methods import choose_methods
+    from fedmrg_secure.benchmark.suite import plan_benchmark, run_benchmark
+    from fedmrg_secure.benchmark.tasks import load_task
+
+    output = Output(as_json=as_json)
+    chosen = choose_methods([name.strip() for name in methods.split(",") if name.strip()])
+    benchmark_task = load_task(task, config=config, data=data, overrides=overrides or ())
+    root = out or Path("runs") / f"bench-{benchmark_task.name}"
+    plan = plan_benchmark(
+        benchmark_task, chosen, root, seeds=seeds, split=split.value, curve_every=curve_every
+    )
+    at_once = min(jobs or os.cpu_count() or 1, max(1, len(plan.todo)))
+    output.note(
+        f"{len(plan.jobs)} trainings, {len(plan.jobs) - len(plan.todo)} of them done before; "
+        f"{at_once} at a time; results in {root}"
+    )
+    with _Progress(output, len(plan.jobs), len(plan.todo)) as progress:
+        summary = run_benchmark(
+            plan,
+            at_once=at_once,
+            resamples=resamples,
+            command=_command_line(),
+            on_progress=progress,
+        )
+    show(output, summary)
+    output.result({**summary, "folder": str(root)})
+
+
+def show(output: Output, summary: dict[str, Any]) -> None:
+    """Both tables of means and what the methods send, for people."""
+    for table in ("adaptability", "generalizability"):
+        cells = _table(summary, table)
+        if cells:
+            output.table(f"{table} ({_records(summary, table)})", *cells)
+    if summary["reference"]:
+        output.say(
+            f"mean ± deviation over {len(summary['seeds'])} seeds; * differs from "
+            f"{summary['reference']} with p < {_SURE:g} (paired bootstrap over patients)"
+        )
+    output.table(
+        "what one site sends in a round",
+        ("", "values", "of the model", "bytes", ""),
+        [
+            (
+                row["name"],
+                f"{row['values']:,}",
+                f"{row['share']:.3%}",
+                human_bytes(row["bytes"]),
+                "computed, float32" if row["computed"] else f"encrypted, {_sums(row['passes'])}",
+            )
+            for row in summary["communication"]
+        ],
+    )
+
+
+def _table(
+    summary: dict[str, Any], table: str
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]] | None:
+    rows = [row for row in summary["rows"] if row["table"] == table and row["centre"] == "all"]
+    found = {(row["method"], row["metric"]): row for row in rows}
+    metrics = [metric for metric in _COLUMNS if any(key[1] == metric for key in found)]
+    methods = [method["name"] for method in summary["methods"]]
+    if not metrics:
+        return None
+    columns = ("method", *(_COLUMNS[metric] for metric in metrics), "sent")
+    sent = {method["name"]: method["uplink_bytes"] for method in summary["methods"]}
+    return columns, [
+        (
+            method,
+            *(_cell(found.get((method, metric))) for metric in metrics),
+            human_bytes(sent[method]) if sent[method] else "-",
+        )
+        for method in methods
+    ]
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    level = row["p_value_vs_fedavg"]
+    mark = "*" if level is not None and level < _SURE else " "
+    return f"{row['mean']:.3f}±{row['std']:.3f}".replace("±0.", "±.") + mark
+
+
+def _records(summary: dict[str, Any], table: str) -> str:
+    role = "participating" if table == "adaptability" else "unseen"
+    centres = [centre for centre in summary["centres"] if centre["role"] == role]
+    count = sum(centre["records"] for centre in centres)
+    return f"{len(centres)} {role} centres, {count} {summary['split']} records"
+
+
+def _sums(passes: int) -> str:
+    return "one sum" if passes == 1 else f"{passes} sums"
+
+
+def _command_line() -> str:
+    return shlex.join(["fedmrg", *sys.argv[1:]])
+
+
+class _Progress:
+    """A bar for all trainings on a terminal's stderr; a line for each finished one elsewhere."""
+
+    def __init__(self, output: Output, total: int, todo: int) -> None:
+        import threading
+
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._output, self._total, self._todo = output, total, todo
+        self._console = Console(stderr=True, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[doing]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._done = total - todo
+        self._all = self._bars.add_task("all", total=total, completed=self._done, doing="")
+
+    def __enter__(self) -> _Progress:
+        if self._console.is_terminal and self._todo:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal and self._todo:
+            self._bars.stop()
+
+    def __call__(self, job: Job, share: float, doing: str) -> None:
+        with self._lock:
+            if job.name not in self._tasks:
+                self._tasks[job.name] = self._bars.add_task(job.name, total=1.0, doing="")
+            self._bars.update(self._tasks[job.name], completed=share, doing=doing)
+            if share < 1.0:
+                return
+            self._done += 1
+            self._bars.remove_task(self._tasks[job.name])
+            self._bars.update(self._all, completed=self._done)
+            if not self._console.is_terminal:
+                self._output.note(f"{self._done}/{self._total} {job.name} is done")
