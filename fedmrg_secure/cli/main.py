@@ -19,6 +19,7 @@ import typer
 
 from fedmrg_secure import __version__
 from fedmrg_secure.cli import (
+    adapt,
     bench,
     client,
     coordinator,
@@ -44,6 +45,7 @@ COMMAND_MODULES: tuple[ModuleType, ...] = (
     coordinator,
     client,
     generate,
+    adapt,
     evaluate,
     report,
     export,

@@ -21,6 +21,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Final, cast
 
@@ -141,34 +142,43 @@ class Adapters:
         """Let `generic_received` be what `generic` is now."""
         if self.dual:
             generic = self.factors(GENERIC)
-            for name, copy in self.factors(RECEIVED).items():
-                copy.copy_(generic[name])
+            for name, received in self.factors(RECEIVED).items():
+                received.copy_(generic[name])
 
-    def save(self, folder: Path, adapter: str, *, base_name: str) -> None:
-        """Write an adapter as an ordinary PEFT folder; a core is multiplied into A.
+    def save(self, folder: Path, path: ReadingPath, *, base_name: str) -> None:
+        """Write what a path reads as one ordinary PEFT folder; a core is multiplied into A.
+
+        A path of n adapters becomes one of rank n*r: B_1 A_1 + B_2 A_2 = [B_1 B_2] [A_1; A_2],
+        with alpha n times as large, so that alpha / r stays.
 
         Args:
             folder: made when absent; gets `adapter_config.json` and `adapter_model.safetensors`.
-            adapter: `GENERIC` or `SPECIALIZED`.
+            path: which adapters.
             base_name: what the config names as the base model.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        parts = [self._plain_factors(adapter) for adapter in path.value]
+        joined = {
+            name: torch.cat([part[name] for part in parts], dim=1 if name.endswith("B") else 0)
+            for name in parts[0]
+        }
+        save_file(
+            {f"base_model.model.{name}.weight": v.contiguous() for name, v in joined.items()},
+            folder / "adapter_model.safetensors",
+            metadata={"format": "pt"},
+        )
+        config = cast(LoraConfig, copy(self.model.peft_config[GENERIC]))
+        config.base_model_name_or_path = base_name
+        config.r, config.lora_alpha = config.r * len(parts), config.lora_alpha * len(parts)
+        config.save_pretrained(str(folder))
+
+    def _plain_factors(self, adapter: str) -> dict[str, Tensor]:
+        """An adapter's A and B, float32, with a core multiplied into A."""
         values = {name: p.detach().float().cpu() for name, p in self.factors(adapter).items()}
         for name in [name for name in values if name.endswith(".core")]:
             down = name.removesuffix("core") + "lora_A"
             values[down] = values.pop(name) @ values[down]
-        save_file(
-            {f"base_model.model.{name}.weight": v.contiguous() for name, v in values.items()},
-            folder / "adapter_model.safetensors",
-            metadata={"format": "pt"},
-        )
-        config = self.model.peft_config[adapter]
-        before = config.base_model_name_or_path
-        config.base_model_name_or_path = base_name
-        try:
-            config.save_pretrained(str(folder))
-        finally:
-            config.base_model_name_or_path = before
+        return values
 
     def _read(self, path: ReadingPath) -> None:
         for layer in self._layers:

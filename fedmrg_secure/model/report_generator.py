@@ -313,10 +313,9 @@ class ReportGenerator(nn.Module):
         with self.adapters.reading(path) as decoder:
             yield decoder
 
-    def save_adapter(self, folder: Path, *, specialized: bool = False) -> None:
-        """Write an adapter as a folder that `PeftModel.from_pretrained` loads."""
-        adapter = SPECIALIZED if specialized else GENERIC
-        self.adapters.save(folder, adapter, base_name=self._base.name)
+    def save_adapter(self, folder: Path, path: ReadingPath = ReadingPath.A) -> None:
+        """Write a path's adapters as one folder that `PeftModel.from_pretrained` loads."""
+        self.adapters.save(folder, path, base_name=self._base.name)
 
     def save_base(self, folder: Path) -> None:
         """Write the frozen decoder, without adapter, and its tokenizer as a transformers folder."""

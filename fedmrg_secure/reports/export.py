@@ -3,14 +3,19 @@
 ::
 
     adapter_config.json, adapter_model.safetensors   the decoder's adapter, for `PeftModel`
-    report_generator.safetensors                     encoder, diagnosis head, prompts, projector
+    report_generator.safetensors                     all that was trained together
+    specialized.safetensors                          one site's own part, where it was asked for
     report_generator.json                            how to build the whole model around them
     base/                                            the frozen decoder, when it is the built-in one
     README.md                                        the model card
+
+The generic model's adapter is path A. A site's model reads path B, whose two adapters are written
+as one of twice the rank, so that any program that reads PEFT folders gets path B exactly.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -26,17 +31,17 @@ from safetensors.numpy import load_file, save_file
 
 from fedmrg_secure.core.config import ModelConfig, UpdateConfig
 from fedmrg_secure.core.errors import FedmrgError, InputError
+from fedmrg_secure.model.adapters import ReadingPath
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.reports.fields import Fields, parse_json, read_text
 from fedmrg_secure.reports.model_card import model_card
 from fedmrg_secure.reports.run import Run
 
-FORMAT: Final = "fedmrg-report-generator/1"
+FORMAT: Final = "fedmrg-report-generator/2"
 CONFIG: Final = "report_generator.json"
 PARTS: Final = "report_generator.safetensors"
+OWN: Final = "specialized.safetensors"
 _ADAPTER: Final = "adapter_model.safetensors"
-_SHARED_PREFIX: Final = "adapter.generic."
-_PEFT_PREFIX: Final = "base_model.model."
 
 State = Mapping[str, npt.NDArray[np.float32]]
 
@@ -53,7 +58,15 @@ class ExportBroken(FedmrgError):
     code: ClassVar[str] = "FMRG-6504"
 
 
-def export_run(run: Run, state: State, out: Path, *, after_round: int) -> None:
+def export_run(
+    run: Run,
+    state: State,
+    out: Path,
+    *,
+    after_round: int,
+    site: str | None = None,
+    own: State | None = None,
+) -> None:
     """Write a trained model as a folder that others can load.
 
     Args:
@@ -61,11 +74,13 @@ def export_run(run: Run, state: State, out: Path, *, after_round: int) -> None:
         state: the shared state to export.
         out: absent or an empty folder; appears complete or not at all.
         after_round: the round that `state` comes from.
+        site: whose model it is; None: the one that all share.
+        own: that site's specialized part.
 
     Raises:
         OutputNotEmpty: `out` holds something.
         ExportBroken: the run was trained on another frozen model than the one built here.
-        StateMismatch: `state` does not fit the run's configuration.
+        StateMismatch: a state does not fit the run's configuration.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputNotEmpty(f"{out} is not empty", hint="name a folder that does not exist yet")
@@ -76,19 +91,30 @@ def export_run(run: Run, state: State, out: Path, *, after_round: int) -> None:
     if run.session.get("base_hash", generator.base_hash) != generator.base_hash:
         raise _another_base(run.root)
     generator.load_shared_state(state)
+    if own is not None:
+        generator.load_specialized_state(own)
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(out.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    generator.save_adapter(scratch)
-    save_file(_parts(generator), scratch / PARTS, metadata={"format": FORMAT})
-    (scratch / CONFIG).write_text(
-        json.dumps(_description(run, generator, after_round), indent=2) + "\n", encoding="utf-8"
-    )
+    generator.save_adapter(scratch, ReadingPath.A if own is None else ReadingPath.B)
+    save_file(generator.shared_state(), scratch / PARTS, metadata={"format": FORMAT})
+    if own is not None:
+        save_file(dict(own), scratch / OWN, metadata={"format": FORMAT})
+    weights = {path.name: _file_hash(path) for path in sorted(scratch.glob("*.safetensors"))}
+    description = _description(run, generator, after_round) | {"site": site, "sha256": weights}
+    (scratch / CONFIG).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     builtin = config.model.decoder == "builtin"
     if builtin:
         generator.save_base(scratch / "base")
-    card = model_card(run, generator.parameter_counts, after_round=after_round, has_base=builtin)
+    card = model_card(
+        run,
+        generator.parameter_counts,
+        after_round=after_round,
+        has_base=builtin,
+        site=site,
+        mix=None if own is None else float(generator.mix),
+    )
     (scratch / "README.md").write_text(card, encoding="utf-8")
     if out.exists():
         out.rmdir()
@@ -103,11 +129,15 @@ class ExportedModel:
         generator: ready to generate.
         image_size: side of its input, pixels.
         after_round: the round that its shared state comes from.
+        site: whose model it is; empty for the one that all share.
+        mix: weight of path B that this model writes with.
     """
 
     generator: ReportGenerator
     image_size: int
     after_round: int
+    site: str
+    mix: float
 
 
 def is_export(folder: Path) -> bool:
@@ -130,12 +160,19 @@ def load_export(folder: Path) -> ExportedModel:
         update = UpdateConfig.model_validate(fields.mapping("update"))
     except ValidationError as error:
         raise ExportBroken(f"{CONFIG} does not describe a model: {error}") from error
-    size = fields.integer("image_size")
+    size, site = fields.integer("image_size"), fields.text("site", "")
     generator = build_report_generator(model, update, image_size=size, seed=fields.integer("seed"))
     if generator.base_hash != fields.text("base_hash"):
         raise _another_base(folder)
-    generator.load_shared_state({**_tensors(folder / PARTS), **_adapter(folder / _ADAPTER)})
-    return ExportedModel(generator, size, fields.integer("round"))
+    hashes = fields.scalars("sha256")
+    for name in (PARTS, _ADAPTER, *([OWN] if site else [])):
+        _check_hash(folder / name, hashes.get(name, ""))
+    generator.load_shared_state(_tensors(folder / PARTS))
+    mix = 0.0
+    if site:
+        generator.load_specialized_state(_tensors(folder / OWN))
+        mix = float(generator.mix)
+    return ExportedModel(generator, size, fields.integer("round"), site, mix)
 
 
 def _another_base(folder: Path) -> ExportBroken:
@@ -146,18 +183,22 @@ def _another_base(folder: Path) -> ExportBroken:
     )
 
 
-def _parts(generator: ReportGenerator) -> dict[str, npt.NDArray[np.float32]]:
-    state = generator.shared_state()
-    return {name: value for name, value in state.items() if not name.startswith(_SHARED_PREFIX)}
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _adapter(path: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """The B matrices of a PEFT file under the names of the shared state."""
-    return {
-        _SHARED_PREFIX + name.removeprefix(_PEFT_PREFIX).removesuffix(".weight"): value
-        for name, value in _tensors(path).items()
-        if name.endswith(".lora_B.weight")
-    }
+def _check_hash(path: Path, wanted: str) -> None:
+    try:
+        found = _file_hash(path)
+    except OSError as error:
+        raise ExportBroken(f"{path.name} cannot be read", location=str(path.parent)) from error
+    if found != wanted:
+        raise ExportBroken(
+            f"{path.name} is not the file that was exported",
+            hint="export the run again; to use a changed adapter, load it with PEFT",
+            location=str(path.parent),
+        )
 
 
 def _description(run: Run, generator: ReportGenerator, after_round: int) -> dict[str, object]:

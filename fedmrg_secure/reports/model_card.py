@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedmrg_secure.core.config import PhantomData
 from fedmrg_secure.reports import utility
-from fedmrg_secure.reports.facts import security, settings
+from fedmrg_secure.reports.facts import method, security, settings
 from fedmrg_secure.reports.run import Run, title_of
 from fedmrg_secure.reports.wording import count_text, listing, plural
 
@@ -17,7 +17,15 @@ _SHOWN = ("bleu4", "rouge_l", "ce_rule_f1_macro", "ce_rule_f1_micro", "diagnosis
 _SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"} | {"\n": " "})
 
 
-def model_card(run: Run, counts: Any, *, after_round: int, has_base: bool) -> str:
+def model_card(
+    run: Run,
+    counts: Any,
+    *,
+    after_round: int,
+    has_base: bool,
+    site: str | None = None,
+    mix: float | None = None,
+) -> str:
     """The card as Markdown with a metadata block that model hubs read.
 
     Args:
@@ -25,6 +33,8 @@ def model_card(run: Run, counts: Any, *, after_round: int, has_base: bool) -> st
         counts: `ReportGenerator.parameter_counts`.
         after_round: the round that the exported state comes from.
         has_base: whether the folder holds the frozen decoder under ``base/``.
+        site: whose model it is; None: the one that all share.
+        mix: weight of path B that the site has chosen.
     """
     environment = Environment(
         loader=PackageLoader("fedmrg_secure.reports"),
@@ -44,10 +54,14 @@ def model_card(run: Run, counts: Any, *, after_round: int, has_base: bool) -> st
         counts=counts,
         after_round=after_round,
         has_base=has_base,
+        site=titles.get(site, title_of(site)) if site else None,
+        mix=mix,
         sites=listing([escaped(site) for site in sites], limit=40),
         site_count=len(sites),
         synthetic=isinstance(run.config.data, PhantomData),
         settings=settings(run.config),
+        method=method(run.config),
+        dual=run.config.model.adapters == "dual",
         security=security(run),
         metrics=_table(achieved),
         judged_after=achieved.last_round if achieved else None,
