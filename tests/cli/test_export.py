@@ -18,10 +18,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_names_every_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "exported"
-    arguments = ["export", str(root), "--out", str(out), "--site", SITES[0], "--json"]
+    arguments = ["export", str(root), "--out", str(out), "--json"]
     assert run_command(arguments) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["round"] == 1
+    assert (result["round"], result["site"]) == (1, None)
     assert set(result["files"]) >= {
         "README.md",
         "adapter_config.json",
@@ -31,6 +31,18 @@ def test_names_every_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         "report_generator.safetensors",
     }
     assert all((out / name).is_file() for name in result["files"])
+
+
+def test_a_sites_model_has_its_own_part(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(root), "--out", str(tmp_path / "out"), "--json", "--site"]
+    assert run_command([*arguments, SITES[0]]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["site"] == SITES[0]
+    assert "specialized.safetensors" in result["files"]
+    assert run_command([*arguments, "nobody"]) == 1
+    assert "FMRG-6404" in capsys.readouterr().err
 
 
 def test_does_not_write_over(

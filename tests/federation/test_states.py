@@ -10,14 +10,18 @@ import pytest
 from fedmrg_secure.core.types import InvalidName
 from fedmrg_secure.federation.states import (
     AnotherBase,
+    NoOwnPart,
     NoTrainedState,
     StateUnreadable,
     newest_state,
+    path_title,
+    read_own_part,
     read_state,
     require_same_base,
+    sites_with_own_part,
     state_files,
 )
-from tests.fixtures.trained_run import SITES, write_state
+from tests.fixtures.trained_run import MIXES, SITES, build, write_own_parts, write_state
 
 
 @pytest.fixture
@@ -37,6 +41,39 @@ def test_the_newest_is_read(root: Path) -> None:
     number, state = newest_state(root)
     assert number == 10
     assert state["w"].shape == (3,)
+
+
+def test_a_state_in_the_middle_of_a_training_round_is_no_state(root: Path) -> None:
+    write_state(root, 11, {"w": np.zeros(3, np.float32)})
+    assert list(state_files(root, passes=2)) == [1, 5]
+    assert newest_state(root, passes=2)[0] == 5
+
+
+def test_an_own_part_is_read_without_what_training_alone_needs(root: Path) -> None:
+    write_own_parts(root, build())
+    assert sites_with_own_part(root) == SITES
+    own = read_own_part(root, SITES[0])
+    assert own.keys() == build().specialized_state().keys()
+    assert float(own["specialized.mix"][0]) == MIXES[SITES[0]]
+    with pytest.raises(NoOwnPart) as caught:
+        read_own_part(root, "nobody")
+    assert SITES[1] in caught.value.hint
+    with pytest.raises(InvalidName):
+        read_own_part(root, "../x")
+
+
+def test_a_run_without_own_parts(root: Path) -> None:
+    with pytest.raises(NoOwnPart, match=SITES[0]) as caught:
+        read_own_part(root, SITES[0])
+    assert "leave --site out" in caught.value.hint
+
+
+def test_paths_have_titles() -> None:
+    assert [path_title(mix) for mix in (0.0, 0.25, 1.0)] == [
+        "generic",
+        "specialized mix 0.25",
+        "specialized mix 1",
+    ]
 
 
 def test_a_site_without_a_state_is_told_and_others_are_named(root: Path) -> None:

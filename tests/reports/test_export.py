@@ -6,15 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fedmrg_secure.data.task import load_centre
-from fedmrg_secure.federation.states import newest_state
+from fedmrg_secure.federation.states import newest_state, read_own_part
+from fedmrg_secure.model.adapters import ReadingPath
 from fedmrg_secure.model.errors import StateMismatch
-from fedmrg_secure.model.report_generator import images_tensor
+from fedmrg_secure.model.report_generator import build_report_generator, images_tensor
 from fedmrg_secure.reports.export import (
     ExportBroken,
     OutputNotEmpty,
@@ -23,7 +25,7 @@ from fedmrg_secure.reports.export import (
     load_export,
 )
 from fedmrg_secure.reports.run_folder import read_run
-from tests.fixtures.trained_run import CONFIG, build, write_trained_run
+from tests.fixtures.trained_run import CONFIG, SITES, build, write_trained_run
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,65 @@ def test_peft_loads_the_adapter_on_the_exported_base(root: Path, exported: Path)
         found = adapted(input_ids=tokens.input_ids).logits
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(plain, wanted, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def exported_site(root: Path) -> Path:
+    number, state = newest_state(root)
+    out = root.parent / "out" / "site"
+    own = read_own_part(root, SITES[0])
+    export_run(read_run(root), state, out, after_round=number, site=SITES[0], own=own)
+    return out
+
+
+def test_a_sites_adapter_is_path_b_for_any_peft_program(root: Path, exported_site: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(exported_site / "base")
+    tokens = torch.tensor([[1, 40, 50, 60, 70]])
+    original = build()
+    original.load_shared_state(newest_state(root)[1])
+    original.load_specialized_state(read_own_part(root, SITES[0]))
+    with torch.no_grad():
+        found = PeftModel.from_pretrained(base, str(exported_site)).eval()(input_ids=tokens).logits
+        with original.reading(ReadingPath.B) as decoder:
+            wanted = decoder(input_ids=tokens).logits
+        with original.reading(ReadingPath.A) as decoder:
+            generic = decoder(input_ids=tokens).logits
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(generic, wanted, atol=1e-3)
+    config = json.loads((exported_site / "adapter_config.json").read_text(encoding="utf-8"))
+    assert (config["r"], config["lora_alpha"]) == (2 * CONFIG.update.rank, 2 * CONFIG.update.alpha)
+
+
+def test_a_sites_model_comes_back_with_its_mix(root: Path, exported_site: Path) -> None:
+    model = load_export(exported_site)
+    assert (model.site, model.mix) == (SITES[0], 0.75)
+    own = read_own_part(root, SITES[0])
+    found = model.generator.specialized_state()
+    assert all((found[name] == value).all() for name, value in own.items())
+    assert "holds a site's own part" in (exported_site / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("factorization", ["fedsb", "rolora"])
+def test_every_factorisation_is_exported_as_it_reads(tmp_path: Path, factorization: str) -> None:
+    """A core between frozen factors is no part of PEFT: it is multiplied into A."""
+    update = CONFIG.update.model_copy(update={"factorization": factorization})
+    generator = build_report_generator(CONFIG.model, update, image_size=32, seed=3)
+    random = np.random.default_rng(1)
+    for state, load in (
+        (generator.shared_state(), generator.load_shared_state),
+        (generator.specialized_state(), generator.load_specialized_state),
+    ):
+        load({n: v + random.normal(0, 0.02, v.shape).astype(np.float32) for n, v in state.items()})
+    generator.save_base(tmp_path / "base")
+    tokens = torch.tensor([[1, 40, 50, 60, 70]])
+    for path in ReadingPath:
+        generator.save_adapter(tmp_path / path.name, path)
+        base = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+        adapted = PeftModel.from_pretrained(base, str(tmp_path / path.name)).eval()
+        with torch.no_grad(), generator.reading(path) as decoder:
+            wanted = decoder(input_ids=tokens).logits
+            found = adapted(input_ids=tokens).logits
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_a_folder_that_holds_something_is_not_touched(root: Path, tmp_path: Path) -> None:
