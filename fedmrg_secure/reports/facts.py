@@ -14,6 +14,27 @@ _SCHEME_TITLES: Final = {
     "insecure-plaintext": "none (insecure-plaintext)",
 }
 
+_ANCHORS: Final = {
+    "head": "the aggregated diagnosis head",
+    "text": "the decoder's own words for the classes",
+    "prototype": "the sites' encrypted and added features",
+}
+
+_FACTORIZATIONS: Final = {
+    "ffa": "FFA-LoRA: A is frozen, B is sent",
+    "fedsvd": "FedSVD: B is sent, and A follows from a refactoring that every site computes",
+    "rolora": "RoLoRA: A and B are sent in turns",
+    "fedsb": "Fed-SB: a square core between frozen factors is sent",
+    "powersgd": "PowerSGD: B is sent, and dense matrices as two low-rank passes",
+}
+
+_BOOSTING: Final = {
+    "mutual": "they teach each other",
+    "one_way": "the generic one teaches the specialized one",
+    "joint": "they teach each other under one clip budget",
+    "none": "neither teaches the other",
+}
+
 _CKKS_TITLES: Final = {
     "ring_degree": "Ring degree N",
     "modulus": "Modulus q, prime",
@@ -42,11 +63,6 @@ def settings(config: RunConfig) -> tuple[Fact, ...]:
         Fact("Input", f"{config.data.image_size} × {config.data.image_size} pixels, one channel"),
         Fact("Encoder, decoder", f"{model.encoder}, {model.decoder}"),
         Fact(
-            "Update",
-            f"LoRA of rank {update.rank} with frozen, shared A ({update.factorization}); "
-            "encoder, projector, prompts and diagnosis head in full",
-        ),
-        Fact(
             "Local training",
             f"{plural(training.local_steps, 'step')} of {plural(training.batch_size, 'record')} "
             f"in each of {plural(training.rounds, 'round')}",
@@ -56,6 +72,30 @@ def settings(config: RunConfig) -> tuple[Fact, ...]:
         Fact("Fewest sites in a round", str(config.federation.min_sites)),
         Fact("Seed", str(config.seed)),
     )
+
+
+def method(config: RunConfig) -> tuple[Fact, ...]:
+    """Which parts of the method were in use."""
+    model, training, update = config.model, config.training, config.update
+    contrast = f"features against anchors from {_ANCHORS[model.anchors]}"
+    facts = [
+        Fact(
+            "Client-aware contrast",
+            f"{contrast}, weight {training.contrast_weight:g}"
+            if training.contrast_weight
+            else "off",
+        ),
+        Fact("Anchor attention", "on" if model.anchor_attention else "off"),
+        Fact("Diagnosis-driven prompts", "on" if model.prompts else "off"),
+        Fact("Adapters of the decoder", _adapters(config)),
+        Fact("Factorisation", f"{_FACTORIZATIONS[update.factorization]}; rank {update.rank}"),
+        Fact("Sent in full", _sent_in_full(config)),
+    ]
+    if training.proximal_weight:
+        facts.append(Fact("FedProx", f"mu {training.proximal_weight:g}"))
+    if training.moon_weight:
+        facts.append(Fact("MOON", f"mu {training.moon_weight:g}"))
+    return tuple(facts)
 
 
 def security(run: Run) -> tuple[Fact, ...]:
@@ -113,6 +153,27 @@ def pinned(run: Run) -> tuple[Fact, ...]:
         for key, value in run.session.items()
         if any(word in key for word in wanted) and value
     )
+
+
+def _adapters(config: RunConfig) -> str:
+    if config.model.adapters == "generic":
+        return "one, generic: shared by all sites"
+    return (
+        "generic, shared, and specialized, which never leaves its site; "
+        f"{_BOOSTING[config.training.boosting]} ({config.training.boosting})"
+    )
+
+
+def _sent_in_full(config: RunConfig) -> str:
+    model = config.model
+    parts = [
+        *([] if model.freeze_encoder else ["encoder"]),
+        *(["projection", "projector", "diagnosis head"]),
+        *(["prompts"] if model.prompts else []),
+    ]
+    low_rank = "; large matrices among them low-rank"
+    text = ", ".join(parts)
+    return text + (low_rank if config.update.factorization == "powersgd" else "")
 
 
 def _data(config: RunConfig) -> str:
