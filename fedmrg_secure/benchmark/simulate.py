@@ -111,9 +111,10 @@ def simulate_federation(
             norms[site] = l2_norm(update.vector)
             total += codec.encode(update.vector, shares[site])
         mean = codec.decode(total, sum(shares.values(), Fraction(0)))
+        after = factorization.apply(number, state, mean)
         for trainer in trainers.values():
-            trainer.settle(number, state, included=True)
-        state = factorization.apply(number, state, mean)
+            trainer.settle(number, state, after, included=True)
+        state = after
         if on_round is not None:
             memories = {site: trainers[site].memory for site in sites}
             on_round(SimulatedRound(number, state, results, norms, memories))

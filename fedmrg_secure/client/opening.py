@@ -127,17 +127,19 @@ def apply_sum(
             "transcript_hash": transcript.hex(),
         }
     )
-    _settle_memory(site, aggregate, base, applied)
+    _settle_memory(site, aggregate, base, state, applied)
     site.store.save_applied(after, state)
     site.private.keep_only(number)
     return after
 
 
-def _settle_memory(site: Site, aggregate: AggregateInfo, base: State, applied: Applied) -> None:
+def _settle_memory(
+    site: Site, aggregate: AggregateInfo, base: State, after: State, applied: Applied
+) -> None:
     """Keep the memory after the pass; repeated after a kill it comes to the same."""
     number = applied.training_round + 1
     kept = site.private.update(number, applied.model_hash)
     site.trainer.load_memory(site.private.load(number - 1) if kept is None else kept.memory)
     included = any(entry.site == site.name for entry in aggregate.included)
-    site.trainer.settle(number, base, included=included)
+    site.trainer.settle(number, base, after, included=included)
     site.private.save(number, site.trainer.memory)

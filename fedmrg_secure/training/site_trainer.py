@@ -16,6 +16,7 @@ from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.contrast import head_anchors, prototype_sums
 from fedmrg_secure.model.report_generator import PROTOTYPES, ReportGenerator
 from fedmrg_secure.training.batches import Batch, ImageCache, make_batch
+from fedmrg_secure.training.drift import own_change, settle_drift, step_corrections
 from fedmrg_secure.training.mixing import MIXES, mix_losses
 from fedmrg_secure.training.seeds import round_seed
 from fedmrg_secure.training.trainer import (
@@ -108,22 +109,31 @@ class SiteTrainer:
         if self._factorization.trains(number):
             result = self._train(number, base, on_step)
             trained = self._generator.shared_state()
+            drift = self._own_change(number, base, trained)
             self._previous = trained if self._config.training.moon_weight else None
             if PROTOTYPES in trained:
                 trained[PROTOTYPES] = self._prototypes().numpy()
-            feedback = {n: v for n, v in self._memory.items() if not n.startswith(_PRIVATE)}
-            self._memory = feedback | self._generator.specialized_state()
+            kept = {n: v for n, v in self._memory.items() if not n.startswith(_PRIVATE)}
+            self._memory = kept | self._generator.specialized_state() | drift
         vector = self._factorization.update(
             number, base, trained, self._memory, self._config.update.clip_norm
         )
         return RoundUpdate(vector, result)
 
-    def settle(self, number: int, base: State, *, included: bool) -> None:
-        """Bring the memory up to date once the sum of a pass is known, see `Factorization.settle`.
+    def settle(self, number: int, base: State, after: State, *, included: bool) -> None:
+        """Bring the memory up to date once the sum of a pass is known.
 
-        The specialized part keeps what it has learnt either way.
+        See `Factorization.settle` and `training.drift`. The specialized part keeps what it has
+        learnt either way.
+
+        Args:
+            number: of the pass.
+            base: the public state before it.
+            after: the public state after it.
+            included: whether this site's own vector is in the sum.
         """
         self._factorization.settle(number, base, self._memory, included=included)
+        settle_drift(self._memory, base, after, self._factorization.carried, included=included)
 
     def tune_mix(self, state: State, on_batch: Callable[[int, int], None] | None = None) -> float:
         """Choose the weight of path B that writes this site's validation reports best.
@@ -142,16 +152,30 @@ class SiteTrainer:
         self._memory |= self._generator.specialized_state()
         return float(self._generator.mix)
 
+    def _own_change(
+        self, number: int, base: State, trained: State
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """What this site's own gradients changed; nothing where drift is not corrected."""
+        share = self._config.training.drift_correction
+        if not share:
+            return {}
+        return own_change(base, trained, self._trained(number), self._memory, share)
+
+    def _trained(self, number: int) -> frozenset[str]:
+        parameters = self._generator.shared_parameters().keys()
+        return self._factorization.trainable(number) & parameters
+
     def _train(
         self, number: int, base: State, on_step: Callable[[StepReport], None] | None
     ) -> LocalTrainingResult:
         round_number = (number - 1) // self._factorization.passes + 1
+        training = self._config.training
         self._load(base)
         self._generator.set_trainable(self._factorization.trainable(number))
         result = train_locally(
             self._generator,
             self._records,
-            self._config.training,
+            training,
             image_size=self._config.data.image_size,
             seed=round_seed(self._config.seed, self._site, round_number),
             round_number=round_number,
@@ -159,6 +183,11 @@ class SiteTrainer:
             images=self._images,
             optimiser=self._optimiser,
             previous=self._previous,
+            corrections=step_corrections(
+                self._memory,
+                self._trained(number),
+                training.drift_correction / training.local_steps,
+            ),
         )
         self._keep_local_anchors()
         return result

@@ -89,6 +89,7 @@ def train_locally(
     images: ImageCache | None = None,
     optimiser: torch.optim.Optimizer | None = None,
     previous: State | None = None,
+    corrections: Mapping[str, Tensor] | None = None,
 ) -> LocalTrainingResult:
     """Train what requires gradients, shared and specialized, for `training.local_steps` steps.
 
@@ -105,6 +106,7 @@ def train_locally(
         images: cache to keep over rounds; a new one when None.
         optimiser: of this site, from `make_optimiser`, to keep over rounds; a new one when None.
         previous: the site's shared state after its last training, for MOON.
+        corrections: added to shared tensors after every step, by name, see `training.drift`.
 
     Raises:
         NoTrainingRecords: `records` is empty.
@@ -122,7 +124,9 @@ def train_locally(
     reports: list[StepReport] = []
     truncated = 0
     generator.train()
-    stepper = _Stepper(generator, training, round_number, optimiser, random, previous)
+    stepper = _Stepper(
+        generator, training, round_number, optimiser, random, previous, corrections or {}
+    )
     chosen = shuffled_indices(len(records), training.batch_size, training.local_steps, random)
     for indices in chosen:
         batch = make_batch([records[i] for i in indices], cache, generator)
@@ -159,9 +163,11 @@ class _Stepper:
         optimiser: torch.optim.Optimizer,
         random: np.random.Generator,
         previous: State | None,
+        corrections: Mapping[str, Tensor],
     ) -> None:
         self._generator, self._training = generator, training
         self._optimiser, self._random = optimiser, random
+        self._corrections = corrections
         self._weights = ObjectiveWeights.of(training, round_number)
         self._log_prior = _log_prior(generator, training)
         self._shared = generator.shared_parameters()
@@ -206,6 +212,9 @@ class _Stepper:
         for parameters, bound in self._budgets():
             self._finite(nn.utils.clip_grad_norm_(parameters, bound), "gradient")
         self._optimiser.step()
+        with torch.no_grad():
+            for name, correction in self._corrections.items():
+                self._shared[name].add_(correction)
         return self._report(loss, losses)
 
     def _budgets(self) -> list[tuple[list[nn.Parameter], float]]:

@@ -40,6 +40,7 @@ FloatArray = npt.NDArray[np.float32]
 State = Mapping[str, FloatArray]
 Memory = MutableMapping[str, FloatArray]
 Shapes = Mapping[str, tuple[int, ...]]
+Matrix = npt.NDArray[np.float64]
 
 CARRY: Final = "carry."
 ANCHORS: Final = "anchors."
@@ -112,6 +113,16 @@ class Factorization(Protocol):
             base: the public state before it.
             memory: the site's private tensors; those named ``feedback.*`` are changed in place.
             included: whether the site's own vector is in the sum.
+        """
+
+    def carried(self, name: str, difference: Matrix, before: State, after: State) -> Matrix:
+        """A difference of a tensor, made in the basis of one public state, in that of another.
+
+        Args:
+            name: of the tensor.
+            difference: of its shape, float64.
+            before: the state it was made in.
+            after: a later state.
         """
 
     def apply(self, number: int, base: State, mean: FloatVector) -> State:
@@ -188,6 +199,13 @@ class _Turns:
 
     def settle(self, number: int, base: State, memory: Memory, *, included: bool) -> None:
         return  # what a sum lacks is lost, as in federated averaging
+
+    def carried(self, name: str, difference: Matrix, before: State, after: State) -> Matrix:
+        if self._refactor_every is None or not name.endswith(_UP):
+            return difference
+        down = name.removesuffix(_UP) + _DOWN
+        turn = before[down].astype(np.float64) @ after[down].astype(np.float64).T  # (r, r)
+        return difference @ turn
 
     def apply(self, number: int, base: State, mean: FloatVector) -> State:
         layout = self._layout(number)

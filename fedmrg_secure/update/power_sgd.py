@@ -127,6 +127,9 @@ class PowerSgd:
         for name, _ in self._dense[1].entries:
             memory.pop(_PENDING + name, None)
 
+    def carried(self, name: str, difference: Matrix, before: State, after: State) -> Matrix:
+        return difference
+
     def apply(self, number: int, base: State, mean: FloatVector) -> State:
         place = (number - 1) % 2
         sent = _split(self.layouts[place], mean)
