@@ -32,6 +32,7 @@ PRECEDENCE: Final = (Status.POSITIVE, Status.UNCERTAIN, Status.NEGATIVE)
 """What a report says of a class is the first of these that any of its mentions says."""
 
 _ABBREVIATIONS: Final = re.compile(r"\b(dr|mr|mrs|ms|vs|e\.g|i\.e|approx|no)\.(?=\s+[a-z0-9])")
+_MISSING_BLANK: Final = re.compile(r"(?<=[a-z]{2})\.(?=[A-Z][a-z])")
 _SENTENCE_END: Final = re.compile(
     r"(?<!\d)[.!?](?=\s|$)|(?<=\d)\.(?=\s|$)|\n+|\b\w[\w ]{2,24}:(?=\s)"
 )
@@ -62,7 +63,8 @@ def label_report(text: str) -> tuple[Status, ...]:
 
 def split_sentences(text: str) -> list[str]:
     """Lower-case sentences without section headings, whitespace made single."""
-    lowered = _ABBREVIATIONS.sub(r"\1", text.lower())
+    spaced = _MISSING_BLANK.sub(". ", text)
+    lowered = _ABBREVIATIONS.sub(r"\1", spaced.lower())
     parts = (re.sub(r"\s+", " ", part).strip() for part in _SENTENCE_END.split(lowered))
     return [part for part in parts if part]
 

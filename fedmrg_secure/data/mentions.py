@@ -32,11 +32,15 @@ MENTIONS: Final[dict[str, re.Pattern[str]]] = {
         r"shadowing",
         r"(?:patchy|hazy|ground[- ]glass|alveolar|interstitial) (?:shadows?|changes?)",
         r"infiltrat(?:e|es|ion|ions|ive)",
-        r"(?:air ?space|parenchymal|interstitial) (?:disease|process|densit(?:y|ies))",
-        r"(?:interstitial|reticular|bronchovascular) (?:markings|prominence|pattern|thickening)",
+        r"(?:air ?space|parenchymal|interstitial)(?: lung)? (?:disease|process|densit(?:y|ies))",
+        r"(?:interstitial|reticular|bronchovascular)(?: lung| pulmonary)? "
+        r"(?:markings|prominence|pattern|thickening)",
+        r"(?:increased|crowded|coarse|prominent) (?:lung |perihilar |bibasilar )?markings",
+        r"increase in (?:\w+ )?markings",
         r"reticul(?:ar|o)[- ]?nodular (?:pattern|changes?)",
         r"ground[- ]glass",
-        r"(?:increased|focal|vague|hazy|patchy|rounded|basilar|lung) densit(?:y|ies)",
+        r"(?:increas(?:ed|ing)|focal|vague|hazy|patchy|rounded|basilar|lung|perihilar|streaky|"
+        r"lower lobe|upper lobe|middle lobe|area of) densit(?:y|ies)",
         r"scar(?:ring|s)?",
         r"(?<!hyper)haz(?:e|iness)",
         r"fibro(?:sis|tic)\w*",
@@ -51,6 +55,9 @@ MENTIONS: Final[dict[str, re.Pattern[str]]] = {
         r"(?:hilar|perihilar|central|vascular) congestion",
         r"(?:pulmonary )?venous hypertension",
         r"(?:fluid|volume) overload",
+        r"vascular prominence",
+        r"prominence of the (?:central )?(?:pulmonary )?vascul(?:arity|ature)",
+        r"prominent (?:central )?(?:pulmonary )?vascul(?:arity|ature)",
         r"kerley b?\s?lines?",
         r"septal lines?",
         r"cephali[sz]ation",
@@ -69,11 +76,13 @@ MENTIONS: Final[dict[str, re.Pattern[str]]] = {
         r"volume loss",
         r"loss of volume",
     ),
-    "Pneumothorax": _any_of(r"(?:hydro|tension )?pneumothora(?:x|ces|xes)"),
+    "Pneumothorax": _any_of(
+        r"(?:hydro-?|ha?emo-?|tension )?pneumothora(?:x|ces|xes)", r"pleural air(?: collections?)?"
+    ),
     "Pleural Effusion": _any_of(
         r"(?:pleural |hemorrhagic |haemorrhagic )?effusions?",
         r"pleural (?:fluid|collections?)",
-        r"(?:hydro|haemo|hemo)thorax",
+        r"(?:hydro|ha?emo)-?(?:pneumo)?thora(?:x|ces)",
         r"empyema",
         r"blunt(?:ing|ed)",
     ),
@@ -85,6 +94,10 @@ MENTIONS: Final[dict[str, re.Pattern[str]]] = {
         r"thickening of the pleura",
         r"thickened pleura",
         r"(?:bi)?apical (?:pleural )?(?:thickening|capping|cap|caps)",
+        r"(?:fissural|fissure) thickening",
+        r"thickening (?:of|in) the (?:\w+ ){0,2}fissures?",
+        r"fibro-?nodular thickening",
+        r"pleural[- ]peripheral scarring",
         r"fibrothorax",
         r"pleural fibrosis",
     ),
@@ -101,18 +114,30 @@ MENTIONS: Final[dict[str, re.Pattern[str]]] = {
         r"cvc",
         r"(?:port|med[ii]?port|port[- ]?a?[- ]?cath)s?(?: catheter)?",
         r"catheters?",
+        r"tips?(?: \w+){1,5} (?:svc|ivc|(?:superior|inferior) vena cava|cavo-?atrial|caval|atrium)",
+        r"ivc filters?",
+        r"shunt(?: tubing| catheter)?s?",
         r"(?:sternotomy|sternal|cerclage) wires?",
         r"sternotomy",
-        r"(?:valve|valvular) (?:prosthesis|replacement)",
-        r"prosthetic (?:heart |aortic |mitral )?valve",
+        r"(?:valve|valvular) (?:prosthes[ie]s|replacement)",
+        r"(?:prosthetic|artificial|mechanical) "
+        r"(?:heart |aortic |mitral |pulmonic |tricuspid )?valves?",
+        r"(?:septal|atrial|appendage) occluder",
         r"intubat(?:ed|ion)",
         r"(?:tracheal|tracheostomy) cannula",
         r"stents?",
-        r"surgical (?:clips|staples|hardware|drains?)",
-        r"monitor(?:ing)? leads?",
+        r"surgical (?:staples|hardware|drains?|sutures?)",
+        r"(?:surgical |vascular )?(?:clips|coils)",
+        r"sutures?",
+        r"(?:monitor(?:ing)?|e[ck]g) leads?",
+        r"(?:electronic|monitoring|implanted|cardiac assist) devices?",
+        r"(?:pulse |cardiac )?generators?",
+        r"stimulators?",
+        r"(?:orthop(?:a?e)dic|fixation|fusion) (?:hardware|plates?|screws?|rods?)",
         r"leads?(?= (?:is|are|in|terminat|project|over|tip))",
         r"balloon pump",
-        r"spinal (?:hardware|fusion|rods?)",
+        r"spinal (?:hardware|rods?)",
+        r"(?:spinal|spine|cervical|thoracic|lumbar) fusion",
     ),
 }
 """Expressions of ten classes; the two silhouettes are in `SILHOUETTES`."""
@@ -130,7 +155,15 @@ NOT_MENTIONS: Final[dict[str, re.Pattern[str]]] = {
         r"(?:prior|previous|old|remote|past)(?: \w+)? infecti(?:on|ous)(?: process)?",
         r"granulomatous infection",
     ),
+    "Fracture": _any_of(
+        r"fractures? may not be",
+        r"(?:if there is|(?:if )?continued) (?:\w+ ){0,2}concern for (?:\w+ ){0,2}fractures?",
+        r"(?:evaluation|history) (?:of|for) fractures?",
+        r"(?:catheter|lead|wire|screw|hardware) fractures?",
+        r"fractured (?:\w+ ){0,2}(?:catheter|lead|wire|screw)s?",
+    ),
     "Support Devices": _any_of(
+        r"shunt vascularity",
         r"(?:support and medical |support |medical |indwelling )?(?:ports?) (?:film|chest)",
     ),
 }
@@ -161,7 +194,8 @@ SILHOUETTES: Final[dict[str, tuple[re.Pattern[str], re.Pattern[str]]]] = {
             r"enlargement of the (?:cardio)?mediastin\w+",
         ),
         _any_of(
-            r"(?:cardio-?)?mediastin(?:um|al)(?: and hilar)?"
+            r"(?:cardio-?)?mediastin(?:um|al(?! (?:and (?:\w+ )?hilar )?"
+            r"(?:calcif|lymph|nod|adeno|granuloma|mass|clip|surg|shift|fat)))(?: and hilar)?"
             r"(?: contours?| silhouettes?| outlines?| size| shadows?| structures| width)?",
         ),
     ),
@@ -171,10 +205,10 @@ SILHOUETTES: Final[dict[str, tuple[re.Pattern[str], re.Pattern[str]]]] = {
 ABNORMAL: Final = _any_of(
     r"enlarge(?:d|ment)",
     r"widen(?:ed|ing)",
-    r"increased",
+    r"increased(?! (?:\w+ )?(?:densit|opaci|markings|interstitial))",
     r"prominen(?:t|ce)",
     r"dilated",
-    r"(?<!well )large(?! pleural| effusion| right| left)",
+    r"(?<!well )large(?! pleural| effusion| right| left| calcif| amount| hiatal| nodul| mass)",
     r"big",
 )
 NORMAL: Final = _any_of(

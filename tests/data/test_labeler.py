@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +8,6 @@ from fedmrg_secure.core.types import CHEXPERT_CLASSES, Status
 from fedmrg_secure.data.labeler import label_report, split_sentences
 
 P, N, U = Status.POSITIVE, Status.NEGATIVE, Status.UNCERTAIN
-REAL_REPORTS = Path(__file__).parents[3] / "shared" / "data" / "iu_reports" / "reports.jsonl"
 
 
 def labels(text: str) -> dict[str, Status]:
@@ -32,6 +28,14 @@ CASES: list[tuple[str, dict[str, Status]]] = [
     ("Left apical pleural thickening.", {"Pleural Other": P}),
     ("The ET tube lies above the carina.", {"Support Devices": P}),
     ("Right PICC line.", {"Support Devices": P}),
+    ("Port with its tip in the lower SVC.", {"Support Devices": P}),
+    ("Suture material and surgical clips in the left apex.", {"Support Devices": P}),
+    ("Spinal stimulator. EKG leads.", {"Support Devices": P}),
+    ("No pleural air collections.", {"Pneumothorax": N}),
+    ("Large left hydropneumothorax.", {"Pneumothorax": P, "Pleural Effusion": P}),
+    ("Chronic interstitial lung disease.", {"Lung Opacity": P}),
+    ("Central vascular prominence.", {"Edema": P}),
+    ("Fissural thickening.", {"Pleural Other": P}),
     # silhouettes
     ("The heart is enlarged.", {"Cardiomegaly": P}),
     ("The heart is not enlarged.", {"Cardiomegaly": N}),
@@ -58,6 +62,12 @@ CASES: list[tuple[str, dict[str, Status]]] = [
         "The heart is mildly enlarged, mediastinum normal.",
         {"Cardiomegaly": P, "Enlarged Cardiomediastinum": N},
     ),
+    (
+        "Mediastinum is normal with large calcified mediastinal granulomas.",
+        {"Enlarged Cardiomediastinum": N, "Lung Lesion": P},
+    ),
+    ("Calcified mediastinal and right hilar lymph nodes.", {}),
+    ("The mediastinum shows increased interstitial markings behind it.", {"Lung Opacity": P}),
     # negation and its scope
     (
         "No pneumothorax, pleural effusion, or consolidation.",
@@ -99,6 +109,9 @@ CASES: list[tuple[str, dict[str, Status]]] = [
     # what only looks like a mention
     ("Small pericardial effusion.", {}),
     ("COVID-19 infection was confirmed.", {}),
+    ("Please note that fractures may not be demonstrated.", {}),
+    ("Catheter fracture at the first rib.", {"Support Devices": P}),
+    ("If there is concern for fracture consider rib series.", {}),
     ("Sequelae of prior granulomatous infection.", {}),
     # several sentences: positive before uncertain before negative
     ("No effusion on the right. Small left effusion.", {"Pleural Effusion": P}),
@@ -133,6 +146,14 @@ def test_headings_end_a_sentence_and_numbers_do_not() -> None:
     }
 
 
+def test_a_blank_that_is_missing_after_a_sentence_changes_nothing() -> None:
+    assert split_sentences("No edema.There is a mass. 3.5 cm.") == [
+        "no edema",
+        "there is a mass",
+        "3.5 cm",
+    ]
+
+
 @given(st.text(max_size=300))
 def test_any_text_gets_fourteen_statuses(text: str) -> None:
     assert len(label_report(text)) == len(CHEXPERT_CLASSES)
@@ -140,34 +161,3 @@ def test_any_text_gets_fourteen_statuses(text: str) -> None:
 
 def test_a_long_text_takes_no_quadratic_time() -> None:
     label_report("no effusion, " * 4000)
-
-
-@pytest.mark.skipif(not REAL_REPORTS.is_file(), reason="the real reports are not at hand")
-def test_real_reports_agree_with_their_indexing() -> None:
-    """Recall of terms that the collection's own readers indexed, on its 3,955 reports."""
-    terms = {
-        "Cardiomegaly": ("cardiomegaly",),
-        "Pleural Effusion": ("pleural effusion",),
-        "Atelectasis": ("pulmonary atelectasis",),
-        "Fracture": ("fractures",),
-        "Consolidation": ("consolidation",),
-        "Lung Lesion": ("nodule", "mass", "granuloma"),
-        "Lung Opacity": ("opacity", "infiltrate"),
-    }
-    indexed = dict.fromkeys(terms, 0)
-    found = dict.fromkeys(terms, 0)
-    stated = dict.fromkeys(terms, 0)
-    with REAL_REPORTS.open(encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            said = labels(f"{row['findings']} {row['impression']}")
-            index = " | ".join(row["mesh_major"]).lower()
-            for name, words in terms.items():
-                true = any(word in index for word in words)
-                positive = said.get(name) in (P, U)
-                indexed[name] += true
-                stated[name] += positive
-                found[name] += true and positive
-    for name in terms:
-        assert found[name] / indexed[name] > 0.85, name
-        assert found[name] / stated[name] > 0.60, name
