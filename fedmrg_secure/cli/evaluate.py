@@ -30,6 +30,11 @@ def evaluate(
 ) -> None:
     """Judge the untrained and the trained model at participating and unseen centres.
 
+    Adaptability: at participating centres every site writes with its specialized adapter in the mix
+    it has chosen, on patients that it did not train on. Generalizability: at unseen centres the
+    generic adapter writes alone. The JSON has the generic adapter's figures at participating
+    centres too.
+
     Reads the test records of all centres, which only a benchmark on one machine can. Adds rows to
     RUN/metrics.jsonl, and writes RUN/samples and the evaluation's part of RUN/summary.json.
 
@@ -79,14 +84,22 @@ def _evaluate(run: Path, *, follow: bool, stop: threading.Event, output: Output)
             "final": dict(result.final),
             "mean": dict(result.mean),
             "pooled": dict(result.pooled),
+            "paths": dict(result.paths),
+            "generic": dict(result.generic),
         }
     )
 
 
+_TABLES = {
+    "participating": "Adaptability: means of participating centres",
+    "unseen": "Generalizability: means of unseen centres",
+}
+
+
 def _show(output: Output, mean: Any) -> None:
-    rows = [
-        (role, metric, f"{pair['untrained']:.3f}", f"{pair['final']:.3f}")
-        for role, metrics in mean.items()
-        for metric, pair in metrics.items()
-    ]
-    output.table("Means of centres", ["centres", "metric", "untrained", "trained"], rows)
+    for role, metrics in mean.items():
+        rows = [
+            (metric, f"{pair['untrained']:.3f}", f"{pair['final']:.3f}")
+            for metric, pair in metrics.items()
+        ]
+        output.table(_TABLES[role], ["metric", "untrained", "trained"], rows)

@@ -2,7 +2,10 @@
 
 The evaluator is no party of the protocol. It reads the shared state that a site of the same
 machine left after a round, and the test records of all centres, which only a benchmark has in one
-place.
+place. At a participating centre it judges the model that this centre uses, with the specialized
+part that its site has left, and beside it, once at the end, the generic path; at an unseen centre
+there is the generic path only. Between rounds the generic path is judged everywhere: sites choose
+how to mix when the last round is over.
 """
 
 from __future__ import annotations
@@ -19,12 +22,18 @@ from fedmrg_secure.evaluation.judging import Judge, Judgement, Metrics, Stopped,
 from fedmrg_secure.federation.run_folder import RunFolder, write_json
 from fedmrg_secure.federation.samples import write_samples
 from fedmrg_secure.federation.states import (
+    GENERIC_PATH,
     State,
     newest_state,
+    path_title,
+    read_own_part,
     read_state,
     require_same_base,
+    sites_with_own_part,
     state_files,
+    state_folders,
 )
+from fedmrg_secure.federation.trained_model import model_state, passes_of
 from fedmrg_secure.model.report_generator import build_report_generator
 
 _POLL_S: Final = 0.3
@@ -49,6 +58,8 @@ class Evaluation:
         mean: role -> metric -> {"untrained", "final"}, each centre counting once.
         pooled: the same with all records of a role taken as one set: steadier where centres have
             few records.
+        paths: centre -> which way through the decoder `final` was written by, see `path_title`.
+        generic: centre -> `final` as the generic path gives it, where `final` is of another.
     """
 
     round: int
@@ -56,6 +67,8 @@ class Evaluation:
     final: Mapping[str, Metrics]
     mean: Comparison
     pooled: Comparison
+    paths: Mapping[str, str]
+    generic: Mapping[str, Metrics]
 
 
 def evaluate_run(
@@ -87,7 +100,7 @@ def evaluate_run(
     """
     work = _Work(RunFolder(root), load_run_config(root / "config.yaml"), stopped, on_judged)
     if not follow:
-        newest_state(root)
+        work.require_trained()
     try:
         return work.follow() if follow else work.finish()
     except Stopped:
@@ -107,6 +120,7 @@ class _Work:
         self._folder, self._settings = folder, config.evaluation
         self._on_judged, self._stopped = on_judged, stopped
         self._rounds = config.training.rounds
+        self._passes = passes_of(config)
         size = config.data.image_size
         self._generator = build_report_generator(
             config.model, config.update, image_size=size, seed=config.seed
@@ -123,41 +137,67 @@ class _Work:
         )
         self._image_size = size
 
+    def require_trained(self) -> None:
+        """Return if there is a state to judge, else raise `NoTrainedState`."""
+        newest_state(self._folder.root, passes=self._passes)
+
     def follow(self) -> Evaluation:
         """Judge rounds as they appear, then finish."""
         judged = {row["round"] for row in self._rows() if not row["final"]}
         if 0 not in judged:
             self._judge_round(0, self._initial, full=True)
         while True:
-            files = state_files(self._folder.root)
-            ended = self._all_rounds_in(files) or self._run_has_ended()
+            files = self._files()
+            ended = self._is_complete(files) or self._run_has_ended()
             due = [n for n in files if n % self._settings.every == 0 and n not in judged and n]
             if ended:
                 due = [number for number in due if number != max(files)]
             for number in due:
-                self._judge_round(number, read_state(files[number]), full=False)
+                self._judge_round(number, self._read(files[number]), full=False)
                 judged.add(number)
             if ended:
                 return self.finish()
             if not due:
                 self._pause()
 
-    def _all_rounds_in(self, files: Mapping[int, Path]) -> bool:
-        """Whether every round of the run left a state; an aborted one leaves none."""
-        return sum(1 for number in files if number) >= self._rounds
+    def _files(self) -> dict[int, Path]:
+        return state_files(self._folder.root, passes=self._passes)
+
+    def _read(self, path: Path) -> State:
+        return model_state(read_state(path))
+
+    def _is_complete(self, files: Mapping[int, Path]) -> bool:
+        """Whether every round has left a state and every site its own part."""
+        if sum(1 for number in files if number) < self._rounds:
+            return False
+        root = self._folder.root
+        own = sites_with_own_part(root)
+        return not self._generator.has_specialized or own == tuple(state_folders(root))
 
     def _run_has_ended(self) -> bool:
         return self._folder.read_manifest().get("status") in _ENDED
 
     def finish(self) -> Evaluation:
         """Judge the untrained and the newest state on all test records; write the end's files."""
-        files = state_files(self._folder.root)
+        files = self._files()
         last = max(files, default=0)
-        state = read_state(files[last]) if last else self._initial
+        state = self._read(files[last]) if last else self._initial
+        own = self._own_parts() if last else {}
         untrained = self._untrained() or self._judge_round(0, self._initial, full=True)
-        final = self._judge_round(last, state, full=True) if last else untrained
+        final = self._judge_round(last, state, full=True, own=own) if last else untrained
+        paths = {centre.name: GENERIC_PATH for centre in self._centres}
         result = Evaluation(
-            last, untrained, final, self._means(untrained, final), self._pooled(last)
+            round=last,
+            untrained=untrained,
+            final=final,
+            mean=self._means(untrained, final),
+            pooled=self._pooled(last),
+            paths=paths | {name: path_title(_mix(part)) for name, part in own.items()},
+            generic={
+                row["centre"]: row["metrics"]
+                for row in self._rows("generic")
+                if row["round"] == last
+            },
         )
         write_samples(
             self._folder.root / "samples",
@@ -165,11 +205,19 @@ class _Work:
             self._centres,
             self._initial,
             state,
+            own=own,
             per_centre=self._settings.samples_per_centre,
             image_size=self._image_size,
         )
         self._write_summary(result)
         return result
+
+    def _own_parts(self) -> dict[str, State]:
+        """The specialized part of every centre that writes with it; one may have chosen not to."""
+        root = self._folder.root
+        parts = {name: read_own_part(root, name) for name in sites_with_own_part(root)}
+        judged = {centre.name for centre in self._centres}
+        return {name: part for name, part in parts.items() if name in judged and _mix(part)}
 
     def _untrained(self) -> dict[str, Metrics] | None:
         """What an earlier pass found of the untrained model, if it is complete."""
@@ -178,20 +226,32 @@ class _Work:
         complete = set(found) == {centre.name for centre in self._centres}
         return found if complete and pooled == set(self._roles()) else None
 
-    def _judge_round(self, number: int, state: State, *, full: bool) -> dict[str, Metrics]:
-        """Judge one state; `full`: on all records too. Returns the metrics on the larger set."""
+    def _judge_round(
+        self, number: int, state: State, *, full: bool, own: Mapping[str, State] | None = None
+    ) -> dict[str, Metrics]:
+        """Judge one state; `full`: on all records too. Returns the metrics on the larger set.
+
+        Args:
+            number: of the training round.
+            state: the shared one after it.
+            full: whether this is the untrained or the last state.
+            own: specialized parts by centre, for the larger set.
+        """
         self._generator.load_shared_state(state)
-        few, all_of_them = (
-            self._settings.records_per_centre,
-            self._settings.final_records_per_centre,
-        )
-        judgements = self._judge.judge(max(few, all_of_them) if full else few)
-        rows = [self._row(number, judgement, few, final=False) for judgement in judgements]
+        few, most = self._settings.records_per_centre, self._settings.final_records_per_centre
+        generic = self._judge.judge(max(few, most) if full else few)
+        rows = [self._row(number, judgement, few, final=False) for judgement in generic]
         if full:
+            chosen = self._judge_own(generic, most, own or {})
             rows += [
-                self._row(number, judgement, all_of_them, final=True) for judgement in judgements
+                self._row(number, judgement, most, final=True, own=own) for judgement in chosen
             ]
-            rows += self._pooled_rows(number, judgements, all_of_them)
+            rows += [
+                self._row(number, judgement, most, final=True) | {"kind": "generic"}
+                for judgement in generic
+                if judgement.centre.name in (own or {})
+            ]
+            rows += self._pooled_rows(number, chosen, most)
         for row in rows:
             self._folder.append_metrics(row)
         rows = [row for row in rows if row["kind"] == "evaluation"]
@@ -200,8 +260,32 @@ class _Work:
             self._on_judged(number, role, _mean(result, names))
         return result
 
-    def _row(self, number: int, judgement: Judgement, count: int, *, final: bool) -> dict[str, Any]:
+    def _judge_own(
+        self, generic: Sequence[Judgement], count: int, own: Mapping[str, State]
+    ) -> list[Judgement]:
+        """The judgements with those of centres that have an own part replaced by theirs."""
+        if not own:
+            return list(generic)
+        judge = Judge(
+            self._generator,
+            [centre for centre in self._centres if centre.name in own],
+            image_size=self._image_size,
+            stopped=self._stopped,
+        )
+        theirs = {judgement.centre.name: judgement for judgement in judge.judge(count, own)}
+        return [theirs.get(judgement.centre.name, judgement) for judgement in generic]
+
+    def _row(
+        self,
+        number: int,
+        judgement: Judgement,
+        count: int,
+        *,
+        final: bool,
+        own: Mapping[str, State] | None = None,
+    ) -> dict[str, Any]:
         centre = judgement.centre
+        part = (own or {}).get(centre.name)
         return {
             "kind": "evaluation",
             "round": number,
@@ -210,6 +294,7 @@ class _Work:
             "role": centre.role,
             "records": len(centre.records[:count]),
             "final": final,
+            "path": GENERIC_PATH if part is None else path_title(_mix(part)),
             "metrics": self._judge.score([judgement], count),
         }
 
@@ -257,6 +342,8 @@ class _Work:
             "final": result.final,
             "mean": result.mean,
             "pooled": result.pooled,
+            "paths": result.paths,
+            "generic": result.generic,
         }
         write_json(self._folder.summary, {**self._folder.read_summary(), **part})
 
@@ -264,6 +351,11 @@ class _Work:
         if self._stopped():
             raise Stopped
         time.sleep(_POLL_S)
+
+
+def _mix(part: State) -> float:
+    """The weight of path B that a centre has chosen."""
+    return float(part["specialized.mix"][0])
 
 
 def _is_untrained(row: Mapping[str, Any]) -> bool:

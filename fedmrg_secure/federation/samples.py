@@ -13,6 +13,7 @@ from PIL import Image
 from fedmrg_secure.core.types import CHEXPERT_CLASSES, Status
 from fedmrg_secure.data.records import FloatImage, Record
 from fedmrg_secure.evaluation.judging import Centre
+from fedmrg_secure.federation.states import GENERIC_PATH, path_title
 from fedmrg_secure.model.report_generator import FloatArray, ReportGenerator, images_tensor
 
 _NO_FINDING = CHEXPERT_CLASSES.index("No Finding")
@@ -25,6 +26,7 @@ def write_samples(
     untrained: Mapping[str, FloatArray],
     trained: Mapping[str, FloatArray],
     *,
+    own: Mapping[str, Mapping[str, FloatArray]],
     per_centre: int,
     image_size: int,
 ) -> None:
@@ -39,6 +41,8 @@ def write_samples(
         centres: from `judging.load_centres`.
         untrained: shared state before training.
         trained: shared state to show.
+        own: specialized part by centre, of those that write with it; the others by the generic
+            path.
         per_centre: examples of a centre; 0 leaves an empty list.
         image_size: side of the model's input, pixels.
     """
@@ -46,6 +50,15 @@ def write_samples(
     images = [record.load_image(image_size) for _, record in chosen]
     before, _ = _write_reports(generator, untrained, images)
     after, positive = _write_reports(generator, trained, images)
+    generic = list(after)
+    paths = [GENERIC_PATH] * len(chosen)
+    for name, part in own.items():
+        generator.load_specialized_state(part)
+        mix = float(generator.mix)
+        mine = [at for at, (centre, _) in enumerate(chosen) if centre.name == name]
+        for at in mine:
+            after[at] = generator.generate(images_tensor([images[at]]), mix=mix)[0]
+            paths[at] = path_title(mix)
     scratch = folder.with_name(folder.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -63,6 +76,8 @@ def write_samples(
                 "reference": record.report,
                 "untrained": before[at],
                 "generated": after[at],
+                "generic": generic[at],
+                "path": paths[at],
                 "statuses": {
                     name: round(float(p), 4) for name, p in zip(names, positive[at], strict=True)
                 },
