@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -51,6 +51,7 @@ class _Measured:
     """What is told of the round once it is done."""
 
     loss: float | None = None
+    losses: dict[str, float] = field(default_factory=dict)
     steps: int = 0
 
 
@@ -117,6 +118,7 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
         attempt=round_number,
         included=included,
         loss=measured.loss,
+        losses=measured.losses,
         steps=measured.steps,
         records=site.records,
         seconds={phase: round(seconds, 4) for phase, seconds in watch.seconds.items()},
@@ -175,7 +177,10 @@ def _train(site: Site, applied: Applied, base: State, measured: _Measured) -> Fl
         on_step=lambda report: site.progress.step(report.step, report.steps, report.loss),
     )
     if update.result is not None:
-        measured.loss, measured.steps = update.result.loss, update.result.steps
+        result = update.result
+        measured.loss, measured.steps = result.loss, result.steps
+        parts = ("language", "specialized", "boosting", "diagnosis", "contrast")
+        measured.losses = {part: getattr(result, f"{part}_loss") for part in parts}
     site.private.keep_update(
         number, applied.model_hash, KeptUpdate(update.vector, site.trainer.memory)
     )

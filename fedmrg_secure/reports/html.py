@@ -17,12 +17,13 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fedmrg_secure.core.config import ManifestData
+from fedmrg_secure.core.config import PhantomData
 from fedmrg_secure.data.labeler import label_report
 from fedmrg_secure.reports import cost, facts, utility, wording
 from fedmrg_secure.reports.findings import Comparison, Labeler, compare
 from fedmrg_secure.reports.logs import LogCheck, check_logs
-from fedmrg_secure.reports.plots import dumbbell, line_chart
+from fedmrg_secure.reports.losses import loss_parts
+from fedmrg_secure.reports.plots import dumbbell, line_chart, sparkline
 from fedmrg_secure.reports.run import Run, Sample, title_of
 from fedmrg_secure.reports.run_folder import read_run
 from fedmrg_secure.reports.visibility import PARTIES, visibility
@@ -40,6 +41,8 @@ class Example:
     image: str
     comparison: Comparison
     untrained: str
+    generic: str
+    path: str
     statuses: tuple[tuple[str, float], ...]
 
 
@@ -99,7 +102,7 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
     config = run.config
     scheme = config.secure_aggregation.scheme
     sent = run.summary.communication
-    achieved = utility.summarise(run.evaluations, run.pooled)
+    achieved = utility.summarise(run.evaluations, run.pooled, run.generic)
     titles = {row.centre: row.title for row in run.evaluations}
     encrypted = scheme != "insecure-plaintext"
     bars = cost.sent_bars(sent, encrypted=encrypted) if sent else ()
@@ -109,10 +112,14 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
         "shell_path": shlex.quote(str(run.root)),
         "config": config,
         "plaintext": not encrypted,
-        "real_patients": isinstance(config.data, ManifestData),
+        "real_patients": not isinstance(config.data, PhantomData),
         "sites": [titles.get(site, title_of(site)) for site in run.sites],
         "unseen": [titles.get(name, title_of(name)) for name in run.unseen],
-        "rounds_done": max((row.round for row in run.rounds), default=0),
+        "rounds_done": run.rounds_done,
+        "dual": config.model.adapters == "dual",
+        "method": facts.method(config),
+        "losses": loss_parts(run.rounds, run.summary.passes),
+        "sparkline": sparkline,
         "utility": achieved,
         "charts": _charts(achieved),
         "all_metrics": utility.all_metrics(achieved.means) if achieved else (),
@@ -127,7 +134,11 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
         "phases": cost.PHASES,
         "examples": [_example(sample, titles, label) for sample in run.samples],
         "parties": PARTIES,
-        "visibility": visibility(scheme, weighting=config.update.weighting),
+        "visibility": visibility(
+            scheme,
+            weighting=config.update.weighting,
+            dual=config.model.adapters == "dual",
+        ),
         "settings": facts.settings(config),
         "security": facts.security(run),
         "pinned": facts.pinned(run),
@@ -180,5 +191,7 @@ def _example(sample: Sample, titles: dict[str, str], label: Labeler) -> Example:
         image="data:image/png;base64," + base64.b64encode(sample.image_png).decode("ascii"),
         comparison=compare(sample.reference, sample.generated, label),
         untrained=sample.untrained,
+        generic=sample.generic if sample.path != "generic" else "",
+        path=sample.path,
         statuses=tuple(ordered[:_TOP_STATUSES]),
     )

@@ -45,7 +45,7 @@ def model_card(
     )
     environment.filters |= {"escaped": escaped, "count": count_text}
     environment.globals |= {"plural": plural}
-    achieved = utility.summarise(run.evaluations, run.pooled)
+    achieved = utility.summarise(run.evaluations, run.pooled, run.generic)
     titles = {row.centre: row.title for row in run.evaluations}
     sites = [titles.get(site, title_of(site)) for site in run.sites]
     return environment.get_template("model_card.md.j2").render(

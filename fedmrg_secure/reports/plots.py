@@ -99,6 +99,27 @@ def dumbbell(before: float | None, after: float | None, role: str, high: float) 
     )
 
 
+def sparkline(points: Sequence[tuple[int, float]]) -> Markup:
+    """A small line of values by round, zero at the bottom.
+
+    Args:
+        points: (round, value), by round, at least one; values >= 0.
+    """
+    width, height = 160.0, 30.0
+    x = Scale(points[0][0], points[-1][0], 5, width - 5)
+    y = Scale(0, max(value for _, value in points) or 1, height - 4, 4)
+    places = [(x(number), y(value)) for number, value in points]
+    return element(
+        "svg",
+        element("line", class_="axis", x1=0.0, x2=width, y1=height - 2, y2=height - 2),
+        polyline(places, class_="strong participating"),
+        marker("circle", *places[-1], 3.5, class_="filled participating"),
+        class_="spark",
+        viewBox=f"0 0 {width:g} {height:g}",
+        aria_hidden="true",
+    )
+
+
 def _grid(x: Scale, y: Scale, values: Sequence[float], rounds: Sequence[int]) -> list[Markup]:
     right = _WIDTH - _RIGHT
     digits = max(len(f"{value:g}".partition(".")[2]) for value in values)

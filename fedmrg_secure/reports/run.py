@@ -35,11 +35,16 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """What one site did in one round. `seconds` by phase; `loss` is None where none was finite."""
+    """What one site did in one round of the protocol, `Summary.passes` to a training round.
+
+    `seconds` by phase; `loss` is None where none was finite or nothing was trained; `losses` by
+    part, empty where they are not known.
+    """
 
     round: int
     site: str
     loss: float | None
+    losses: Mapping[str, float]
     steps: int
     records: int
     seconds: Mapping[str, float]
@@ -49,7 +54,10 @@ class RoundRow:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRow:
-    """The metrics of one centre after one round; round 0 is the untrained model."""
+    """The metrics of one centre after one round; round 0 is the untrained model.
+
+    `path` says which adapters wrote: ``generic``, or ``specialized mix`` and the weight.
+    """
 
     round: int
     centre: str
@@ -57,6 +65,7 @@ class EvaluationRow:
     role: str
     records: int
     final: bool
+    path: str
     metrics: Metrics
 
 
@@ -101,13 +110,17 @@ class Summary:
     communication: Communication | None
     seconds_total: float | None
     peak_memory_mb: float | None
+    passes: int
     scheme: Mapping[str, str]
     logs: tuple[LogHead, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One shown image with its texts; `statuses` is class -> probability of POSITIVE."""
+    """One shown image with its texts; `statuses` is class -> probability of POSITIVE.
+
+    `generated` was written by `path`, `generic` by the generic adapter alone.
+    """
 
     centre: str
     role: str
@@ -116,12 +129,17 @@ class Sample:
     reference: str
     untrained: str
     generated: str
+    generic: str
+    path: str
     statuses: Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything a report shows of a run."""
+    """Everything a report shows of a run.
+
+    `generic` holds the generic path's figures at centres that write by another.
+    """
 
     root: Path
     manifest: Manifest
@@ -129,6 +147,7 @@ class Run:
     session: Mapping[str, str]
     rounds: tuple[RoundRow, ...]
     evaluations: tuple[EvaluationRow, ...]
+    generic: tuple[EvaluationRow, ...]
     pooled: tuple[PooledRow, ...]
     summary: Summary
     samples: tuple[Sample, ...]
@@ -140,6 +159,11 @@ class Run:
         from_rounds = tuple(dict.fromkeys(row.site for row in self.rounds))
         named = self.manifest.sites or tuple(self.config.federation.sites or ())
         return self.summary.sites or named or from_rounds
+
+    @property
+    def rounds_done(self) -> int:
+        """Training rounds of which every pass has been applied somewhere."""
+        return max((row.round for row in self.rounds), default=0) // self.summary.passes
 
     @property
     def unseen(self) -> tuple[str, ...]:

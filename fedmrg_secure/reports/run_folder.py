@@ -88,6 +88,7 @@ def read_run(root: Path) -> Run:
         session=attempt(lambda: _load(root / "coordinator" / "session.json").flat(), {}),
         rounds=tuple(rows.rounds.values()),
         evaluations=tuple(rows.evaluations.values()),
+        generic=tuple(rows.generic.values()),
         pooled=tuple(rows.pooled.values()),
         summary=attempt(lambda: _summary(_load(root / "summary.json")), empty),
         samples=attempt(lambda: _samples(root / "samples"), ()),
@@ -129,16 +130,18 @@ class _Rows:
 
     rounds: dict[tuple[int, str], RoundRow] = field(default_factory=dict)
     evaluations: dict[tuple[int, str, bool], EvaluationRow] = field(default_factory=dict)
+    generic: dict[tuple[int, str, bool], EvaluationRow] = field(default_factory=dict)
     pooled: dict[tuple[int, str], PooledRow] = field(default_factory=dict)
 
     def add(self, fields: Fields) -> None:
-        kind = fields.choice("kind", ("round", "evaluation", "pooled"))
+        kind = fields.choice("kind", ("round", "evaluation", "generic", "pooled"))
         if kind == "round":
             row = _round_row(fields)
             self.rounds[row.round, row.site] = row
-        elif kind == "evaluation":
+        elif kind in ("evaluation", "generic"):
             judged = _evaluation_row(fields)
-            self.evaluations[judged.round, judged.centre, judged.final] = judged
+            known = self.evaluations if kind == "evaluation" else self.generic
+            known[judged.round, judged.centre, judged.final] = judged
         else:
             pooled = _pooled_row(fields)
             self.pooled[pooled.round, pooled.role] = pooled
@@ -161,6 +164,7 @@ def _round_row(fields: Fields) -> RoundRow:
         round=fields.integer("round"),
         site=fields.text("site"),
         loss=fields.number("loss") if "loss" in fields else None,
+        losses=fields.numbers("losses"),
         steps=fields.integer("steps", 0),
         records=fields.integer("records", 0),
         seconds=fields.numbers("seconds"),
@@ -178,6 +182,7 @@ def _evaluation_row(fields: Fields) -> EvaluationRow:
         role=fields.choice("role", ROLES),
         records=fields.integer("records"),
         final=fields.flag("final", False),
+        path=fields.text("path", "generic"),
         metrics=fields.numbers("metrics"),
     )
 
@@ -203,6 +208,7 @@ def _summary(fields: Fields) -> Summary:
         ),
         seconds_total=total,
         peak_memory_mb=fields.number("peak_memory_mb") if "peak_memory_mb" in fields else None,
+        passes=max(fields.integer("passes", 1), 1),
         scheme=fields.scalars("scheme"),
         logs=tuple(
             LogHead(party, head.integer("size"), head.text("root"))
@@ -241,6 +247,8 @@ def _sample(fields: Fields, folder: Path) -> Sample:
         reference=fields.text("reference"),
         untrained=fields.text("untrained", ""),
         generated=fields.text("generated", ""),
+        generic=fields.text("generic", ""),
+        path=fields.text("path", "generic"),
         statuses=fields.numbers("statuses"),
     )
 

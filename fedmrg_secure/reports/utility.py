@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from fedmrg_secure.reports.plots import Curve
-from fedmrg_secure.reports.run import ROLES, EvaluationRow, PooledRow
+from fedmrg_secure.reports.run import ROLES, EvaluationRow, Metrics, PooledRow
 
 METRIC_TITLES: Final = {
     "bleu4": "BLEU-4",
@@ -37,7 +37,7 @@ HEADLINE: Final = ("bleu4", "ce_rule_f1_macro")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A value of the untrained and of the trained model, in [0, 1]; None where not measured."""
+    """A value of the untrained and of the trained model; None where not measured."""
 
     before: float | None
     after: float | None
@@ -45,12 +45,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class CentreResult:
-    """One centre's row of the final table; `changes` by metric."""
+    """One centre's row of the final table; `changes` by metric.
+
+    `path` says which adapters wrote the trained model's reports; `generic` has the trained values
+    of the generic path where that is another one.
+    """
 
     title: str
     role: str
     records: int
     changes: dict[str, Change]
+    path: str = "generic"
+    generic: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,8 @@ class Utility:
     Attributes:
         centres: final table, participating centres first.
         means: role -> metric -> mean over that role's centres, each centre counting once.
+        generic: role -> metric -> mean of the trained values of the generic path, for a role
+            with centres that write by another.
         pooled: role -> all its records as one set; a role without such figures is left out.
         curves: metric -> lines for the chart, means last.
         last_round: the round that `after` values come from.
@@ -68,23 +76,40 @@ class Utility:
 
     centres: tuple[CentreResult, ...]
     means: dict[str, dict[str, Change]]
+    generic: dict[str, dict[str, float]]
     pooled: dict[str, CentreResult]
     curves: dict[str, tuple[Curve, ...]]
     last_round: int
     records: tuple[int, int]
 
 
-def summarise(rows: Sequence[EvaluationRow], pooled: Sequence[PooledRow] = ()) -> Utility | None:
-    """Order a run's evaluation; None where nothing was evaluated."""
+def summarise(
+    rows: Sequence[EvaluationRow],
+    pooled: Sequence[PooledRow] = (),
+    generic: Sequence[EvaluationRow] = (),
+) -> Utility | None:
+    """Order a run's evaluation; None where nothing was evaluated.
+
+    Args:
+        rows: as every centre writes.
+        pooled: a role's records as one set.
+        generic: the generic path's figures at centres that write by another.
+    """
     if not rows:
         return None
     last = max(row.round for row in rows)
-    centres = tuple(_centre(rows, name, last) for role in ROLES for name in _names(rows, role))
+    also = {row.centre: row.metrics for row in generic if row.round == last}
+    centres = tuple(
+        _centre(rows, name, last, also.get(name, {}))
+        for role in ROLES
+        for name in _names(rows, role)
+    )
     curves = {metric: _curves(rows, metric) for metric in HEADLINE}
     counts = [row.records for row in _by_round(rows)]
     return Utility(
         centres=centres,
         means={role: _mean([c for c in centres if c.role == role]) for role in ROLES},
+        generic=_generic(centres),
         pooled=_pooled(pooled, last),
         curves={metric: lines for metric, lines in curves.items() if lines},
         last_round=last,
@@ -109,10 +134,29 @@ def _names(rows: Iterable[EvaluationRow], role: str) -> list[str]:
     return list(dict.fromkeys(row.centre for row in rows if row.role == role))
 
 
-def _centre(rows: Sequence[EvaluationRow], name: str, last: int) -> CentreResult:
+def _centre(rows: Sequence[EvaluationRow], name: str, last: int, generic: Metrics) -> CentreResult:
     before, after = _judged(rows, name, 0), _judged(rows, name, last)
     known = after or before or next(row for row in rows if row.centre == name)
-    return CentreResult(known.title, known.role, known.records, _changes(before, after, last))
+    changes = _changes(before, after, last)
+    path = after.path if after and last else "generic"
+    return CentreResult(known.title, known.role, known.records, changes, path, dict(generic))
+
+
+def _generic(centres: Sequence[CentreResult]) -> dict[str, dict[str, float]]:
+    """Means over all centres of a role; those that write generically count as they write."""
+    means = {}
+    for role in ROLES:
+        own = [centre for centre in centres if centre.role == role]
+        if not any(centre.generic for centre in own):
+            continue
+        values: dict[str, list[float]] = {}
+        for centre in own:
+            plain = {metric: change.after for metric, change in centre.changes.items()}
+            for metric, value in (centre.generic or plain).items():
+                if value is not None:
+                    values.setdefault(metric, []).append(value)
+        means[role] = {metric: sum(found) / len(found) for metric, found in values.items()}
+    return means
 
 
 def _pooled(rows: Sequence[PooledRow], last: int) -> dict[str, CentreResult]:

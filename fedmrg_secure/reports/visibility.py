@@ -33,7 +33,7 @@ class Visibility:
     dangerous: bool = False
 
 
-def visibility(scheme: str, *, weighting: str) -> tuple[Visibility, ...]:
+def visibility(scheme: str, *, weighting: str, dual: bool = False) -> tuple[Visibility, ...]:
     """The table for one scheme.
 
     It says what the protocol gives each party when every party runs on its own computer.
@@ -41,6 +41,7 @@ def visibility(scheme: str, *, weighting: str) -> tuple[Visibility, ...]:
     Args:
         scheme: ``ckks-shared`` or ``insecure-plaintext``.
         weighting: ``uniform`` or ``records``.
+        dual: whether sites have a specialized adapter.
     """
     plain = scheme == "insecure-plaintext"
     opened: tuple[str, str] = (
@@ -55,6 +56,7 @@ def visibility(scheme: str, *, weighting: str) -> tuple[Visibility, ...]:
             (NO, ""),
             (NO, ""),
         ),
+        *([_OWN_ADAPTER] if dual else []),
         _row(
             "One site's update, readable",
             (YES, ""),
@@ -114,3 +116,13 @@ def visibility(scheme: str, *, weighting: str) -> tuple[Visibility, ...]:
 
 def _row(thing: str, *cells: tuple[str, str], dangerous: bool = False) -> Visibility:
     return Visibility(thing, cells, dangerous)
+
+
+_OWN_ADAPTER: Final = _row(
+    "A site's specialized adapter",
+    (YES, ""),
+    (NO, "no part of any update"),
+    (NO, "no part of any update"),
+    (NO, ""),
+    (NO, ""),
+)

@@ -37,7 +37,7 @@ def test_nothing_sent() -> None:
 
 
 def row(site: str, **seconds: float) -> RoundRow:
-    return RoundRow(1, site, 1.0, 1, 1, seconds, 0, 0)
+    return RoundRow(1, site, 1.0, {}, 1, 1, seconds, 0, 0)
 
 
 def test_phases_are_summed_and_in_order() -> None:

@@ -58,7 +58,15 @@ def test_a_whole_run_is_told(tmp_path: Path) -> None:
         "0f" * 32,
         "fedmrg run configs/quickstart.yaml",
         "Coordinator with any one site",
-        "All records, unseen",
+        "All records as one set",
+        "Adaptability: participating centres",
+        "Generalizability: unseen centres",
+        "own, mix 0.75",
+        "by the centre&#39;s own adapter, mix 0.75",
+        "By the generic path",
+        "FedSVD",
+        "A site's specialized adapter".replace("'", "&#39;"),
+        "CE(A), nats a token",
     ):
         assert text in page, text
     assert "patient images" not in page
@@ -101,6 +109,24 @@ def test_plaintext_is_loud(tmp_path: Path) -> None:
     assert "Not encrypted." in page
     assert "Adds updates that it can read." in page
     assert "what it could not open" not in page
+
+
+def test_a_run_with_the_generic_adapter_alone_has_one_path(tmp_path: Path) -> None:
+    root = write_run(tmp_path)
+    text = (root / "config.yaml").read_text(encoding="utf-8")
+    (root / "config.yaml").write_text(
+        text.replace("adapters: dual", "adapters: generic"), encoding="utf-8"
+    )
+    rows = (root / "metrics.jsonl").read_text(encoding="utf-8")
+    rows = rows.replace("specialized mix 0.75", "generic").replace(
+        '"kind": "generic"', '"kind": "x"'
+    )
+    (root / "metrics.jsonl").write_text(rows, encoding="utf-8")
+    page = page_of(root)
+    Page(page)
+    assert "one, generic: shared by all sites" in page
+    for text in ("Written by", "keeps a specialized adapter", "own, mix", "specialized adapter of"):
+        assert text not in page, text
 
 
 def test_pages_with_patients_say_so(tmp_path: Path) -> None:

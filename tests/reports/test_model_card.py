@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedmrg_secure.model.report_generator import ParameterCounts
+from fedmrg_secure.model.parameters import ParameterCounts
 from fedmrg_secure.reports.model_card import escaped, model_card
 from fedmrg_secure.reports.run_folder import read_run
 from tests.fixtures.run_folder import write_run, write_start
 
-COUNTS = ParameterCounts(1_321_576, 885_888, 399_848, 43_008, 435_688)
+COUNTS = ParameterCounts(1_321_576, 885_888, 399_848, 43_008, 435_688, 45_568)
 
 
 def card_of(root: Path) -> str:
@@ -32,8 +32,29 @@ def test_a_whole_run(tmp_path: Path) -> None:
         "**Mean, unseen**",
         "coordinator together with any one site",
         "synthetic",
+        "FedMRG",
+        "Adaptability",
+        "Generalizability",
+        "45\u202f568 at each site",
+        "not in this folder",
     ):
         assert text in card, text
+    assert "own part" not in card
+
+
+def test_a_sites_model_says_what_it_holds(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path))
+    site = run.sites[0]
+    cards = [
+        model_card(run, COUNTS, after_round=8, has_base=True, site=site, mix=mix)
+        for mix in (0.75, 1.0)
+    ]
+    for card in cards:
+        assert "It holds a site's own part" in card
+        assert "path B" in card
+        assert "in this folder those of Harbour View Infirmary" in card
+    assert "with weight 0.75" in cards[0]
+    assert "come from it alone" in cards[1]
 
 
 def test_plaintext_and_patients(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from fedmrg_secure.reports.plots import Curve, dumbbell, line_chart
+from fedmrg_secure.reports.plots import Curve, dumbbell, line_chart, sparkline
 
 CURVES = (
     Curve("Bad <Name>", "participating", ((0, 0.1), (1, 0.3))),
@@ -31,6 +31,14 @@ def test_higher_values_are_higher() -> None:
     root = ElementTree.fromstring(line_chart(CURVES, description="d"))
     first, last = [float(circle.get("cy", "")) for circle in root.iter("circle")]
     assert last < first
+
+
+def test_a_sparkline_falls_with_its_values_and_takes_one_point() -> None:
+    root = ElementTree.fromstring(sparkline(((1, 3.0), (2, 1.0))))
+    (path,) = root.iter("path")
+    start, end = [float(p.split()[1]) for p in path.get("d", "")[1:].split(" L")]
+    assert start < end  # pixels grow downwards
+    ElementTree.fromstring(sparkline(((1, 0.0),)))
 
 
 def test_the_last_value_of_a_mean_is_written() -> None:

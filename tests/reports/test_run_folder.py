@@ -25,6 +25,18 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert {head.party for head in run.summary.logs} == {"coordinator", *run.sites}
     assert [sample.image_png[:4] for sample in run.samples] == [b"\x89PNG"] * 2
     assert run.problems == ()
+    assert run.rounds_done == ROUNDS
+    assert {row.path for row in run.evaluations} == {"generic", "specialized mix 0.75"}
+    assert [row.centre for row in run.generic] == list(run.sites)
+    assert run.samples[0].path == "specialized mix 0.75"
+    assert run.samples[0].generic
+
+
+def test_a_training_round_of_two_passes_counts_once(tmp_path: Path) -> None:
+    root = write_run(tmp_path)
+    summary = json.loads((root / "summary.json").read_text(encoding="utf-8"))
+    (root / "summary.json").write_text(json.dumps(summary | {"passes": 2}), encoding="utf-8")
+    assert read_run(root).rounds_done == ROUNDS // 2
 
 
 def test_a_run_that_has_only_begun(tmp_path: Path) -> None:

@@ -8,9 +8,18 @@ from fedmrg_secure.reports.run import EvaluationRow, PooledRow
 from fedmrg_secure.reports.utility import all_metrics, summarise
 
 
-def row(number: int, centre: str, bleu: float, *, role: str = "unseen", final: bool = False):  # type: ignore[no-untyped-def]
+def row(  # type: ignore[no-untyped-def]
+    number: int,
+    centre: str,
+    bleu: float,
+    *,
+    role: str = "unseen",
+    final: bool = False,
+    path: str = "generic",
+):
     records = 40 if final else 10
-    return EvaluationRow(number, centre, centre.title(), role, records, final, {"bleu4": bleu})
+    title = centre.title()
+    return EvaluationRow(number, centre, title, role, records, final, path, {"bleu4": bleu})
 
 
 ROWS = (
@@ -67,6 +76,24 @@ def test_pooled_figures() -> None:
     )
 
 
+def test_the_generic_path_stands_beside_a_centres_own() -> None:
+    """Means of the generic path count every centre of the role, as it writes without its own."""
+    own = row(2, "a", 0.7, role="participating", final=True, path="specialized mix 1")
+    chose_none = row(2, "d", 0.5, role="participating", final=True)
+    generic = (row(2, "a", 0.3, role="participating", final=True), row(1, "a", 0.9, final=True))
+    utility = summarise((*ROWS, own, chose_none), (), generic)
+    assert utility is not None
+    a, d = utility.centres[:2]
+    assert (a.path, a.changes["bleu4"].after, a.generic) == (
+        "specialized mix 1",
+        0.7,
+        {"bleu4": 0.3},
+    )
+    assert (d.path, d.generic) == ("generic", {})
+    assert utility.means["participating"]["bleu4"].after == pytest.approx((0.7 + 0.5) / 2)
+    assert utility.generic == {"participating": {"bleu4": pytest.approx((0.3 + 0.5) / 2)}}
+
+
 def test_only_the_untrained_model_judged() -> None:
     utility = summarise(ROWS[:3])
     assert utility is not None
@@ -76,7 +103,11 @@ def test_only_the_untrained_model_judged() -> None:
 
 def test_metrics_are_ordered() -> None:
     utility = summarise(
-        (EvaluationRow(0, "a", "A", "unseen", 1, True, {"z": 0, "rouge_l": 0, "bleu4": 0}),)
+        (
+            EvaluationRow(
+                0, "a", "A", "unseen", 1, True, "generic", {"z": 0, "rouge_l": 0, "bleu4": 0}
+            ),
+        )
     )
     assert utility is not None
     assert all_metrics(utility.means) == ("bleu4", "rouge_l", "z")

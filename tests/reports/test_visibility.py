@@ -35,3 +35,11 @@ def test_data_never_leave_and_the_network_learns_no_update(scheme: str) -> None:
 def test_weights_by_records_are_declared() -> None:
     assert answers("ckks-shared", "records")["Coordinator"] == NO
     assert answers("ckks-shared", "records", "records")["Coordinator"] == YES
+
+
+def test_a_specialized_adapter_is_seen_by_its_site_alone() -> None:
+    rows = visibility("insecure-plaintext", weighting="uniform", dual=True)
+    (own,) = [row for row in rows if "specialized adapter" in row.thing]
+    assert [answer for answer, _ in own.cells] == ["sees", *["cannot"] * 4]
+    without = visibility("insecure-plaintext", weighting="uniform")
+    assert [row for row in rows if row is not own] == list(without)
