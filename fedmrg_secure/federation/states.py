@@ -193,7 +193,7 @@ def read_own_part(root: Path, site: str) -> State:
         others = [name for name in sites_with_own_part(root) if name != site]
         raise NoOwnPart(
             f"{root} holds no specialized part of {site}",
-            hint=f"these sites have one: {', '.join(others)}"
+            hint=f"these sites have one: {', '.join(others)}; any other centre may `fedmrg adapt`"
             if others
             else "the run has none: leave --site out to use the shared model",
         )
