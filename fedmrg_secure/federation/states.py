@@ -195,6 +195,7 @@ def read_own_part(root: Path, site: str) -> State:
             f"{root} holds no specialized part of {site}",
             hint=f"these sites have one: {', '.join(others)}; any other centre may `fedmrg adapt`"
             if others
-            else "the run has none: leave --site out to use the shared model",
+            else "it is there once a run with model.adapters: dual has ended; leave --site out to "
+            "use the shared model",
         )
     return own

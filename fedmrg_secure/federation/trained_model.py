@@ -9,7 +9,7 @@ from typing import ClassVar
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.yaml_source import load_run_config
-from fedmrg_secure.federation.states import State, newest_state, require_same_base
+from fedmrg_secure.federation.states import NoTrainedState, State, newest_state, require_same_base
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.update.factorization import CARRY
 from fedmrg_secure.update.power_sgd import PowerSgd
@@ -83,6 +83,10 @@ def newest_model_state(config: RunConfig, root: Path) -> tuple[int, State]:
         NoTrainedState, StateUnreadable: see `federation.states`.
     """
     number, state = newest_state(root, passes=passes_of(config))
+    if number == 0:
+        raise NoTrainedState(
+            f"{root} has not ended a round", hint="go on with it: fedmrg run CONFIG --resume"
+        )
     return number, model_state(state)
 
 

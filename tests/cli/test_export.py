@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedmrg_secure.cli.main import run_command
-from tests.fixtures.trained_run import SITES, write_trained_run
+from tests.fixtures.trained_run import SITES, build, write_state, write_trained_run
 
 
 @pytest.fixture(scope="module")
@@ -57,4 +57,7 @@ def test_nothing_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     root = write_trained_run(tmp_path / "run", rounds=0)
     assert run_command(["export", str(root), "--out", str(tmp_path / "out")]) == 1
     assert "FMRG-6401" in capsys.readouterr().err
+    write_state(root, 0, build().shared_state())
+    assert run_command(["export", str(root), "--out", str(tmp_path / "out")]) == 1
+    assert "has not ended a round" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
