@@ -28,27 +28,35 @@ def test_a_shared_state_goes_round_bit_for_bit(build: Build, images: torch.Tenso
     assert first.generate(images) == second.generate(images)
 
 
-def test_names_are_sorted_and_hold_no_frozen_factor(generator: ReportGenerator) -> None:
+def test_names_are_sorted_and_hold_nothing_private(generator: ReportGenerator) -> None:
     names = list(generator.shared_state())
     assert names == sorted(names)
-    assert not [name for name in names if "lora_A" in name or "specialized" in name]
+    assert not [name for name in names if "specialized" in name or "received" in name]
     layers = generator.decoder.config.num_hidden_layers
     assert sum("lora_B" in name for name in names) == 7 * layers
-    assert set(names) == set(generator.shared_parameters())
+    trained = {name for name in names if not name.endswith("lora_A")}  # fedsvd refactors A
+    assert trained == set(generator.shared_parameters())
+    own = generator.specialized_state()
+    assert list(own) == sorted(own)
+    assert all(name.startswith("specialized.") for name in own)
+    assert own.keys() - generator.specialized_parameters().keys() == {
+        "specialized.anchors",
+        "specialized.mix",
+    }
 
 
 def test_the_state_is_a_copy(generator: ReportGenerator) -> None:
-    generator.shared_state()["projector.place"][:] = 7
-    assert generator.shared_state()["projector.place"].max() < 7
+    generator.shared_state()["projector.place.weight"][:] = 7
+    assert generator.shared_state()["projector.place.weight"].max() < 7
 
 
 @pytest.mark.parametrize(
     "break_it",
     [
-        lambda state: state.pop("projector.place"),
+        lambda state: state.pop("projector.place.weight"),
         lambda state: state.update(extra=np.zeros(1, np.float32)),
-        lambda state: state.update({"projector.place": np.zeros((1, 7), np.float32)}),
-        lambda state: state["projector.place"].fill(np.nan),
+        lambda state: state.update({"projector.place.weight": np.zeros((1, 7), np.float32)}),
+        lambda state: state["projector.place.weight"].fill(np.nan),
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(
@@ -73,6 +81,10 @@ def test_the_base_hash_covers_all_that_is_frozen(build: Build) -> None:
         build(image_size=64),
         build(visual_tokens=4),
         build(dtype="bfloat16"),
+        build(anchors="text"),
+        build(anchor_attention=False),
+        build(factorization="ffa"),
+        build(image_mean=0.5, image_deviation=0.25),
     ]
     changed = build()
     with torch.no_grad():
@@ -83,13 +95,15 @@ def test_the_base_hash_covers_all_that_is_frozen(build: Build) -> None:
 
 def test_counts(generator: ReportGenerator) -> None:
     counts = generator.parameter_counts
-    state = generator.shared_state()
+    state = {n: v for n, v in generator.shared_state().items() if not n.endswith("lora_A")}
     assert counts.shared == sum(value.size for value in state.values())
     assert counts.adapters == sum(v.size for n, v in state.items() if n.startswith("adapter."))
     assert counts.shared < counts.plain_lora < counts.total
-    a = sum(p.numel() for n, p in generator.named_parameters() if ".lora_A." in n)
+    a = sum(p.numel() for n, p in generator.named_parameters() if ".lora_A.generic." in n)
     assert counts.plain_lora == counts.shared + a
-    assert counts.total == counts.decoder + counts.shared + a
+    own = generator.specialized_parameters().values()
+    assert counts.specialized == sum(parameter.numel() for parameter in own)
+    assert counts.total == counts.decoder + counts.shared + a + counts.specialized
 
 
 def test_diagnosis_is_a_distribution(generator: ReportGenerator, images: torch.Tensor) -> None:
