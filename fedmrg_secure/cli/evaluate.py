@@ -63,11 +63,15 @@ def _evaluate(run: Path, *, follow: bool, stop: threading.Event, output: Output)
 
     torch.set_num_threads(1)
 
-    def judged(number: int, role: str, means: Metrics) -> None:
+    def judged(number: int, role: str, means: Metrics, specialized: bool) -> None:
         what = f"after round {number}" if number else "untrained"
+        if number and role == "participating":
+            path = " with their own adapters" if specialized else " by the generic adapter"
+        else:
+            path = ""
         output.say(
             f"{what}, {role} centres: BLEU-4 {means['bleu4']:.3f}, "
-            f"clinical F1 {means['ce_rule_f1_macro']:.3f}"
+            f"clinical F1 {means['ce_rule_f1_macro']:.3f}{path}"
         )
 
     result = evaluate_run(run, follow=follow, stopped=stop.is_set, on_judged=judged)

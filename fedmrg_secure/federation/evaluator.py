@@ -39,8 +39,9 @@ from fedmrg_secure.model.report_generator import build_report_generator
 _POLL_S: Final = 0.3
 _ENDED: Final = ("finished", "failed")
 
-OnJudged = Callable[[int, str, Metrics], None]
-"""Told after a judged round, once a role: round, role, mean of each metric over its centres."""
+OnJudged = Callable[[int, str, Metrics, bool], None]
+"""Told after a judged round, once a role: round, role, mean of each metric over its centres, and
+whether some of these centres wrote with a specialized adapter."""
 
 
 Comparison = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -150,8 +151,8 @@ class _Work:
             files = self._files()
             ended = self._is_complete(files) or self._run_has_ended()
             due = [n for n in files if n % self._settings.every == 0 and n not in judged and n]
-            if ended:
-                due = [number for number in due if number != max(files)]
+            last = max(files, default=0) if ended else self._rounds
+            due = [number for number in due if number != last]
             for number in due:
                 self._judge_round(number, self._read(files[number]), full=False)
                 judged.add(number)
@@ -257,7 +258,9 @@ class _Work:
         rows = [row for row in rows if row["kind"] == "evaluation"]
         result = {row["centre"]: row["metrics"] for row in rows if row["final"] == full}
         for role, names in self._roles().items():
-            self._on_judged(number, role, _mean(result, names))
+            self._on_judged(
+                number, role, _mean(result, names), not set(names).isdisjoint(own or {})
+            )
         return result
 
     def _judge_own(

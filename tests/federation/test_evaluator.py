@@ -37,7 +37,7 @@ def test_untrained_and_newest_state_are_judged(tmp_path: Path) -> None:
     root = write_trained_run(tmp_path)
     (root / "summary.json").write_text('{"run": "tiny"}', encoding="utf-8")
     told: list[tuple[int, str]] = []
-    result = evaluate_run(root, on_judged=lambda number, role, _: told.append((number, role)))
+    result = evaluate_run(root, on_judged=lambda number, role, *_: told.append((number, role)))
     assert result is not None
     rows = rows_of(root)
     assert {(row["round"], row["final"]) for row in rows} == {
@@ -123,9 +123,11 @@ def test_a_run_is_not_judged_for_good_before_sites_have_chosen_their_mix(tmp_pat
     follower = threading.Thread(target=lambda: results.append(evaluate_run(root, follow=True)))
     follower.start()
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not _judged(root, 6):
+    while time.monotonic() < deadline and not _judged(root, 4):
         time.sleep(0.1)
+    follower.join(1)
     assert not results
+    assert not _judged(root, 6)
     last.write_bytes(kept)
     follower.join(60)
     assert results[0].paths[SITES[0]] == "specialized mix 0.75"
