@@ -101,6 +101,8 @@ def _default(found: FieldInfo) -> str:
         return "none"
     if isinstance(value, tuple):
         return "the 14 of CheXpert"
+    if isinstance(value, list):
+        return f"`[{', '.join(value)}]`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

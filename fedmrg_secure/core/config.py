@@ -2,82 +2,51 @@
 
 Only shape and range are checked here; `core.yaml_source` turns a file into these models and gives
 every error its line and column. Components never see these objects whole: they take plain
-arguments or the one section they need.
+arguments or the one section they need. The `data` sections stand in `core.config_data`.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
+from fedmrg_secure.core.config_data import (
+    ColumnCentres,
+    DataConfig,
+    IuXrayData,
+    ManifestColumns,
+    ManifestData,
+    MimicCxrData,
+    PhantomData,
+    PseudoCentres,
+    ReportSection,
+    Splits,
+)
+from fedmrg_secure.core.config_section import Section
 from fedmrg_secure.core.types import CHEXPERT_CLASSES
 
-
-class Section(BaseModel):
-    """A section of the file: no unknown keys, no changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Splits(Section):
-    """Shares of a participating centre's patients; they sum to 1."""
-
-    train: float = Field(0.7, gt=0, lt=1, description="what the site learns from")
-    validation: float = Field(0.1, gt=0, lt=1, description="kept apart for choices")
-    test: float = Field(0.2, gt=0, lt=1, description="what the model is judged on")
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> Splits:
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, validation and test must sum to 1, got {total:g}")
-        return self
-
-
-class PhantomData(Section):
-    """The built-in synthetic multi-centre benchmark."""
-
-    source: Literal["phantom"]
-    seed: int = Field(2026, ge=0, description="fixes images, reports and splits")
-    image_size: int = Field(96, ge=32, le=1024, description="side of the square input, pixels")
-    patients_per_centre: int = Field(200, ge=10, description="of each participating centre")
-    patients_per_unseen_centre: int = Field(60, ge=4, description="all of them test patients")
-    splits: Splits = Splits()
-
-
-class ManifestColumns(Section):
-    """Which column of the manifest holds what."""
-
-    id: str = Field("study_id", description="unique for each row")
-    patient: str = Field("patient_id", description="splits never part a patient's rows")
-    image: str = Field("image", description="path relative to root: PNG, JPEG or DICOM")
-    report: str = Field("report", description="the reference report, not empty")
-    centre: str = Field("centre", description="the institution that the row belongs to")
-    split: str | None = Field(None, description="train/validation/test given by the file itself")
-
-
-class ManifestData(Section):
-    """Image-report pairs listed in a JSONL or CSV file."""
-
-    source: Literal["manifest"]
-    root: Path = Field(description="folder that every image path must stay inside")
-    manifest: str = Field("pairs.jsonl", description="JSONL or CSV file, relative to root")
-    columns: ManifestColumns = ManifestColumns()
-    where: dict[str, list[str]] = Field(
-        default_factory=dict, description="keep rows whose column has one of these values"
-    )
-    participating: list[str] = Field(min_length=1, description="centres that train")
-    unseen: list[str] | Literal["rest", "none"] = Field(
-        "none", description="centres that never train and are judged; rest: all others"
-    )
-    seed: int = Field(2026, ge=0, description="fixes the split by patient")
-    splits: Splits = Splits()
-    image_size: int = Field(96, ge=32, le=1024, description="side of the square input, pixels")
-    on_error: Literal["fail", "skip"] = Field(
-        "fail", description="skip: leave a bad row out, counted and listed"
-    )
+__all__ = [
+    "Augmentation",
+    "ColumnCentres",
+    "DataConfig",
+    "EvaluationConfig",
+    "FederationConfig",
+    "IuXrayData",
+    "ManifestColumns",
+    "ManifestData",
+    "MimicCxrData",
+    "ModelConfig",
+    "PhantomData",
+    "PseudoCentres",
+    "ReportSection",
+    "RunConfig",
+    "Section",
+    "SecureAggregationConfig",
+    "Splits",
+    "TrainingConfig",
+    "UpdateConfig",
+]
 
 
 class ModelConfig(Section):
@@ -139,9 +108,9 @@ class Augmentation(Section):
 class TrainingConfig(Section):
     """Local training at a site, the same at every site."""
 
-    rounds: int = Field(24, ge=1, description="closed rounds of the whole run")
-    local_steps: int = Field(16, ge=1, description="optimiser steps a round")
-    batch_size: int = Field(16, ge=1, description="records of one step")
+    rounds: int = Field(36, ge=1, description="closed rounds of the whole run")
+    local_steps: int = Field(8, ge=1, description="optimiser steps a round")
+    batch_size: int = Field(8, ge=1, description="records of one step")
     learning_rate: float = Field(2e-3, gt=0, description="of everything but LoRA")
     adapter_learning_rate: float = Field(4e-3, gt=0, description="of the LoRA matrices")
     weight_decay: float = Field(0.0, ge=0, description="of AdamW")
@@ -153,7 +122,7 @@ class TrainingConfig(Section):
         description="added to the POSITIVE logit in training: of the aggregated head's own biases, "
         "or of public rates by class, each in (0, 1)",
     )
-    contrast_weight: float = Field(0.1, ge=0, description="lcon, of the contrast with anchors")
+    contrast_weight: float = Field(0.3, ge=0, description="lcon, of the contrast with anchors")
     contrast_temperature: float = Field(0.15, gt=0, description="tau of the contrast")
     local_contrast_weight: float = Field(0.5, ge=0, description="gamma, of the site's own anchors")
     orthogonality_weight: float = Field(
@@ -162,10 +131,20 @@ class TrainingConfig(Section):
     boosting: Literal["mutual", "one_way", "joint", "none"] = Field(
         "mutual", description="how the two adapters teach each other"
     )
-    boost_generic: float = Field(0.2, ge=0, description="lg, what path B teaches path A")
+    boost_generic: float = Field(0.1, ge=0, description="lg, what path B teaches path A")
     boost_specialized: float = Field(0.4, ge=0, description="ls, what path A teaches path B")
-    boost_warmup: int = Field(4, ge=1, description="rounds until boosting has its full weight")
+    boost_warmup: int = Field(6, ge=1, description="rounds until boosting has its full weight")
     boost_temperature: float = Field(1.0, gt=0, description="T, softens both distributions")
+    drift_correction: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of a site's own drift taken out of the steps of adapter, projector and "
+        "prompts",
+    )
+    encoder_drift_correction: float = Field(
+        0.5, ge=0, le=1, description="the same of all else that is shared"
+    )
     proximal_weight: float = Field(0.0, ge=0, description="mu of FedProx; 0: off")
     moon_weight: float = Field(0.0, ge=0, description="mu of MOON; 0: off")
     moon_temperature: float = Field(0.5, gt=0, description="tau of MOON")
@@ -238,7 +217,7 @@ class FederationConfig(Section):
 class EvaluationConfig(Section):
     """How often and on how much the model is judged."""
 
-    every: int = Field(4, ge=1, description="rounds between evaluations; the last is always judged")
+    every: int = Field(6, ge=1, description="rounds between evaluations; the last is always judged")
     records_per_centre: int = Field(24, ge=1, description="at most, between rounds")
     final_records_per_centre: int = Field(200, ge=1, description="at most, at the end")
     samples_per_centre: int = Field(2, ge=0, description="image-report pairs shown in the report")
@@ -249,7 +228,7 @@ class RunConfig(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     seed: int = Field(0, ge=0, lt=2**31, description="fixes initial weights and training order")
-    data: Annotated[PhantomData | ManifestData, Field(discriminator="source")]
+    data: Annotated[DataConfig, Field(discriminator="source")]
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     update: UpdateConfig = UpdateConfig()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
-from fedmrg_secure.core.config import ManifestData, RunConfig
+from fedmrg_secure.core.config import IuXrayData, ManifestData, PhantomData, RunConfig
 from fedmrg_secure.core.config_errors import did_you_mean
 from fedmrg_secure.core.types import CHEXPERT_CLASSES, COORDINATOR, InvalidName, party_name
 
@@ -42,22 +42,51 @@ def check_config(config: RunConfig) -> list[Finding]:
 
 def _data(config: RunConfig) -> Iterator[Finding]:
     data = config.data
-    if not isinstance(data, ManifestData):
+    if isinstance(data, PhantomData):
         return
-    manifest = PurePosixPath(data.manifest)
-    if manifest.is_absolute() or PureWindowsPath(data.manifest).drive or ".." in manifest.parts:
+    if isinstance(data, ManifestData):
+        yield from _stays_inside("manifest", data.manifest)
+        yield from _centres(("data",), data.participating, data.unseen)
+        return
+    for key in ("reports", "images"):
+        yield from _stays_inside(key, getattr(data, key))
+    for key, words in (("sections", data.sections), ("views", getattr(data, "views", ()))):
+        for index, word in enumerate(words):
+            if word in words[:index]:
+                yield Finding(("data", key, index), f"names {word!r} a second time")
+    if data.centres is None:
+        return
+    if isinstance(data, IuXrayData) and data.layout == "open-i":
         yield Finding(
-            ("data", "manifest"), "must stay inside data.root", "give a path relative to data.root"
+            ("data", "centres"),
+            "is given, but Open-i's layout names no institutions",
+            "leave it out: the centres are then data.pseudo_centres",
         )
-    yield from _names(("data", "participating"), data.participating)
-    if isinstance(data.unseen, str):
+    centres = data.centres
+    yield from _centres(("data", "centres"), centres.participating, centres.unseen)
+
+
+def _stays_inside(key: str, path: str | None) -> Iterator[Finding]:
+    parts = PurePosixPath(path or "")
+    if parts.is_absolute() or PureWindowsPath(path or "").drive or ".." in parts.parts:
+        yield Finding(
+            ("data", key), "must stay inside data.root", "give a path relative to data.root"
+        )
+
+
+def _centres(
+    path: tuple[str, ...], participating: Sequence[str], unseen: Sequence[str] | str
+) -> Iterator[Finding]:
+    """Both lists name parties, and no party twice."""
+    yield from _names((*path, "participating"), participating)
+    if isinstance(unseen, str):
         return
-    yield from _names(("data", "unseen"), data.unseen)
-    training = {_name_or_title(title) for title in data.participating}
-    for index, title in enumerate(data.unseen):
+    yield from _names((*path, "unseen"), unseen)
+    training = {_name_or_title(title) for title in participating}
+    for index, title in enumerate(unseen):
         if _name_or_title(title) in training:
             yield Finding(
-                ("data", "unseen", index),
+                (*path, "unseen", index),
                 f"names {title!r}, which is a participating centre",
                 "a centre that trains cannot show how the model does on unseen ones",
             )

@@ -94,7 +94,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    clear = resolve_plain(text) == text and not ambiguity(text)
+    clear = text.isprintable() and resolve_plain(text) == text and not ambiguity(text)
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if clear else '"')
 
 

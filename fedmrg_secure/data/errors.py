@@ -26,19 +26,19 @@ class CentreTooSmall(DataError):
 
 
 class ManifestUnreadable(DataError):
-    """The manifest is missing, no text, or neither JSONL nor CSV."""
+    """The file or folder that lists the records is missing or not of its format."""
 
     code: ClassVar[str] = "FMRG-2101"
 
 
 class BadRow(DataError):
-    """A line of the manifest is no record."""
+    """A line or entry of a listing is no record."""
 
     code: ClassVar[str] = "FMRG-2102"
 
 
 class MissingValue(DataError):
-    """A row lacks a column or has nothing in it."""
+    """A row or entry lacks a value or has nothing in it."""
 
     code: ClassVar[str] = "FMRG-2103"
 
@@ -80,9 +80,33 @@ class CentresCollide(DataError):
 
 
 class MissingColumn(DataError):
-    """No row of the manifest has a column that the configuration names."""
+    """A listing has no column that the configuration or its layout names."""
 
     code: ClassVar[str] = "FMRG-2110"
+
+
+class ReportMissing(DataError):
+    """A study's report file does not exist or is no regular file."""
+
+    code: ClassVar[str] = "FMRG-2111"
+
+
+class ReportUnreadable(DataError):
+    """A report file is too large, not UTF-8, or not the plain XML it should be."""
+
+    code: ClassVar[str] = "FMRG-2112"
+
+
+class SectionMissing(DataError):
+    """A report has none of the sections that are to be learned."""
+
+    code: ClassVar[str] = "FMRG-2113"
+
+
+class PartitionImpossible(DataError):
+    """No partition into pseudo-centres leaves each of them enough patients."""
+
+    code: ClassVar[str] = "FMRG-2114"
 
 
 class OutsideRoot(DataError):

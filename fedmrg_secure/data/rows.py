@@ -1,14 +1,20 @@
-"""The lines of a manifest file as flat rows of text: JSONL or CSV."""
+"""The lines of a listing as flat rows of text: JSONL or CSV."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from fedmrg_secure.data.errors import BadRow, DataError, ManifestUnreadable
+from fedmrg_secure.data.errors import BadRow, DataError, ManifestUnreadable, MissingColumn
+
+_LONGEST_LINE: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +68,84 @@ def _read_jsonl(path: Path, text: str) -> tuple[list[Row], list[tuple[int, DataE
 
 
 def _read_csv(path: Path, text: str) -> tuple[list[Row], list[tuple[int, DataError]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[Row] = []
     bad: list[tuple[int, DataError]] = []
+    for line, found in _csv_rows(path, io.StringIO(text, newline="")):
+        if isinstance(found, Row):
+            rows.append(found)
+        else:
+            bad.append((line, found))
+    return rows, bad
+
+
+def stream_csv(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, Row | DataError]]:
+    """The rows of a large CSV file with a header, ``.gz`` or plain, one after the other.
+
+    Args:
+        path: the file.
+        columns: that its header must have.
+
+    Yields:
+        The line, and its row or what is wrong with it.
+
+    Raises:
+        ManifestUnreadable: the file is missing, not UTF-8, damaged, or has no header.
+        MissingColumn: the header lacks one of `columns`.
+    """
+    try:
+        packed = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115
+        with packed, io.TextIOWrapper(packed, encoding="utf-8-sig", newline="") as stream:
+            # A line without end must not fill the memory: its pieces are rows that do not fit.
+            lines = iter(lambda: stream.readline(_LONGEST_LINE), "")
+            yield from _csv_rows(path, lines, tuple(columns))
+    except UnicodeDecodeError as error:
+        raise ManifestUnreadable(f"{path.name} is not UTF-8", location=str(path)) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ManifestUnreadable(
+            f"the table {path.name} cannot be read to its end",
+            hint="copy it again from its source",
+            location=str(path),
+        ) from error
+
+
+def _csv_rows(
+    path: Path, stream: Iterable[str], columns: tuple[str, ...] = ()
+) -> Iterator[tuple[int, Row | DataError]]:
+    reader = csv.reader(stream, strict=True)
     header: list[str] = []
     begin = 1
     try:
         for fields in reader:
             line, begin = begin, reader.line_num + 1
             if not header:
-                header = [name.strip() for name in fields]
+                header = _header(path, fields, columns)
             elif fields and len(fields) != len(header):
                 what = f"has {len(fields)} fields, the header {len(header)}"
-                bad.append((line, _bad_row(path, line, what)))
+                yield line, _bad_row(path, line, what)
             elif fields:
-                rows.append(Row(line, dict(zip(header, fields, strict=True))))
+                yield line, Row(line, dict(zip(header, fields, strict=True)))
     except csv.Error as error:
         raise ManifestUnreadable(
             f"{path.name} is not valid CSV: {error}", location=f"{path}:{begin}"
         ) from error
+    if not header:
+        _header(path, [], columns)
+
+
+def _header(path: Path, fields: list[str], columns: tuple[str, ...]) -> list[str]:
+    header = [name.strip() for name in fields]
     if len(header) < 2 or len(set(header)) != len(header):
         raise ManifestUnreadable(
             f"{path.name} has no header of different column names", location=f"{path}:1"
         )
-    return rows, bad
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise MissingColumn(
+            f"{path.name} has no column {', '.join(map(repr, missing))}",
+            hint=f"it has {', '.join(header)}",
+            location=f"{path}:1",
+        )
+    return header
 
 
 def _bad_row(path: Path, line: int, what: str) -> BadRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fedmrg_secure.core.config import PhantomData, RunConfig
+from fedmrg_secure.core.config import IuXrayData, ManifestData, PhantomData, RunConfig
 from fedmrg_secure.reports.run import Run
 from fedmrg_secure.reports.wording import count_text, plural
 
@@ -183,11 +183,23 @@ def _data(config: RunConfig) -> str:
             "phantom, the built-in synthetic benchmark: no patient in it "
             f"(seed {data.seed}, {count_text(data.patients_per_centre)} patients a centre)"
         )
-    return f"image-report pairs of {data.manifest}, by column “{data.columns.centre}”"
+    if isinstance(data, ManifestData):
+        return f"image-report pairs of {data.manifest}, by column “{data.columns.centre}”"
+    name = "IU X-Ray" if isinstance(data, IuXrayData) else "MIMIC-CXR"
+    if data.centres is not None:
+        return f"{name}, by column “{data.centres.column}”"
+    pseudo = data.pseudo_centres
+    return (
+        f"{name}, parted by patient into {pseudo.participating + pseudo.unseen} pseudo-centres "
+        f"(Dirichlet over what reports state, alpha {pseudo.alpha:g}, seed {data.seed})"
+    )
 
 
 def _splits(config: RunConfig) -> str:
-    splits = config.data.splits
+    data, splits = config.data, config.data.splits
+    given = isinstance(data, ManifestData) and data.columns.split is not None
+    if given or getattr(data, "split_by", "patient") == "layout":
+        return "as the source gives it, else as configured; unseen centres: all test"
     shares = (splits.train, splits.validation, splits.test)
     train, validation, test = (f"{share:.0%}" for share in shares)
     return f"{train} training, {validation} validation, {test} test; unseen centres: all test"

@@ -8,6 +8,9 @@ from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.config_checks import check_config
 
 MANIFEST = {"source": "manifest", "root": "x", "participating": ["Spain", "Italy"]}
+IU = {"source": "iu-xray", "root": "x"}
+MIMIC = {"source": "mimic-cxr", "root": "x"}
+COLUMN = {"column": "hospital", "participating": ["Spain", "Italy"]}
 ACCEPTED = {"acknowledge_collusion_risk": True}
 
 
@@ -21,6 +24,9 @@ def findings(**sections: Any) -> list[tuple[str | int, ...]]:
 def test_a_sound_configuration_has_no_findings() -> None:
     assert findings() == []
     assert findings(data={"source": "phantom"}) == []
+    assert findings(data=IU | {"centres": COLUMN}) == []
+    assert findings(data=IU | {"layout": "open-i", "reports": "a/b", "images": "."}) == []
+    assert findings(data=MIMIC | {"centres": COLUMN | {"unseen": "rest"}}) == []
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,23 @@ def test_a_sound_configuration_has_no_findings() -> None:
         ({"data": MANIFEST | {"manifest": "C:\\pairs.csv"}}, ("data", "manifest")),
         ({"data": MANIFEST | {"unseen": ["France", "ITALY"]}}, ("data", "unseen", 1)),
         ({"data": MANIFEST | {"unseen": ["!"]}}, ("data", "unseen", 0)),
+        ({"data": IU | {"reports": "../annotation.json"}}, ("data", "reports")),
+        ({"data": IU | {"images": "/images"}}, ("data", "images")),
+        ({"data": IU | {"layout": "open-i", "centres": COLUMN}}, ("data", "centres")),
+        (
+            {"data": IU | {"sections": ["findings", "findings"]}},
+            ("data", "sections", 1),
+        ),
+        ({"data": MIMIC | {"images": "C:\\files"}}, ("data", "images")),
+        ({"data": MIMIC | {"views": ["PA", "AP", "PA"]}}, ("data", "views", 2)),
+        (
+            {"data": MIMIC | {"centres": COLUMN | {"unseen": ["italy"]}}},
+            ("data", "centres", "unseen", 0),
+        ),
+        (
+            {"data": MIMIC | {"centres": COLUMN | {"participating": ["!"]}}},
+            ("data", "centres", "participating", 0),
+        ),
         (
             {"data": MANIFEST | {"participating": ["A", "B", "Coordinator"]}},
             ("data", "participating", 2),

@@ -89,7 +89,7 @@ def test_the_chosen_data_source_decides_which_keys_are_known(config_file: Path) 
         (
             "ward.yaml:3:11",
             "FMRG-1008",
-            "data.source must be 'phantom', 'manifest', got 'phantm'",
+            "data.source must be 'phantom', 'manifest', 'iu-xray', 'mimic-cxr', got 'phantm'",
         )
     ]
     config_file.write_text(GOOD.replace("source: phantom", "seed: 3"))
@@ -225,6 +225,18 @@ def configurations(draw: st.DrawFn) -> RunConfig:
                     "columns": st.fixed_dictionaries({"report": words, "split": st.none() | words}),
                 }
             ),
+            st.fixed_dictionaries(
+                {
+                    "source": st.sampled_from(["iu-xray", "mimic-cxr"]),
+                    "root": words,
+                    "centres": st.none()
+                    | st.fixed_dictionaries(
+                        {"column": words, "participating": st.just(participating)}
+                    ),
+                    "pseudo_centres": st.fixed_dictionaries({"alpha": st.floats(0.05, 1000)}),
+                    "sections": st.permutations(["findings", "impression"]),
+                }
+            ),
         )
     )
     positive = st.floats(1e-300, 1e300)
@@ -243,6 +255,21 @@ def configurations(draw: st.DrawFn) -> RunConfig:
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(configurations())
 def test_a_dumped_configuration_loads_back_equal(tmp_path: Path, config: RunConfig) -> None:
+    path = tmp_path / "dump.yaml"
+    path.write_text(dump_run_config(config), encoding="utf-8")
+    assert load_run_config(path) == config
+
+
+@pytest.mark.parametrize("odd", ["\x85", "a\u2028b", "a\nb", "\ufeff", "\x07"])
+def test_text_that_yaml_would_fold_is_dumped_in_quotes(tmp_path: Path, odd: str) -> None:
+    config = RunConfig.model_validate(
+        {
+            "name": "ward",
+            "data": {"source": "phantom"},
+            "model": {"decoder": odd},
+            "secure_aggregation": {"acknowledge_collusion_risk": True},
+        }
+    )
     path = tmp_path / "dump.yaml"
     path.write_text(dump_run_config(config), encoding="utf-8")
     assert load_run_config(path) == config
@@ -297,3 +324,25 @@ def test_a_damaged_file_gives_a_configuration_or_placed_errors(
         errors = group.errors
     assert all(error.location.startswith(str(path)) for error in errors)
     assert len({(error.location, error.message) for error in errors}) == len(errors)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("lora_both", "the mean of products B A is not the product of the means"),
+        ("fedex", "multiply every site's B by its A"),
+        ("flora", "stack all sites' factors"),
+    ],
+)
+def test_what_does_not_add_under_encryption_is_refused_with_the_reason(
+    config_file: Path, name: str, reason: str
+) -> None:
+    config_file.write_text(GOOD + f"update:\n  factorization: {name}\n")
+    with pytest.raises(ErrorGroup) as caught:
+        load_run_config(config_file)
+    (error,) = caught.value.errors
+    assert (error.location, error.code) == ("ward.yaml:8:18", "FMRG-1008")
+    assert error.message.startswith(f"update.factorization cannot be '{name}': ")
+    assert reason in error.message
+    assert "adds ciphertexts" in error.message
+    assert error.hint == "choose 'ffa', 'fedsvd', 'rolora', 'fedsb' or 'powersgd'"

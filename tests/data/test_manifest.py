@@ -133,7 +133,7 @@ def test_where_keeps_only_the_rows_asked_for(folder: Path) -> None:
         ({"report": "  "}, "FMRG-2103", "nothing in 'report'"),
         ({"report": None}, "FMRG-2103", "nothing in 'report'"),
         ({"patient_id": ""}, "FMRG-2103", "nothing in 'patient_id'"),
-        ({"study_id": "s0-1"}, "FMRG-2104", "listed twice, first in line 2"),
+        ({"study_id": "s0-1"}, "FMRG-2104", "listed twice, first at pairs.jsonl:2"),
         ({"patient_id": "p0-3"}, "FMRG-2106", "two centres"),
         ({"image": "images/1-1.png"}, "FMRG-2107", "one image"),
         ({"image": "images/absent.png"}, "FMRG-2202", "no file"),
@@ -144,6 +144,7 @@ def test_where_keeps_only_the_rows_asked_for(folder: Path) -> None:
         ({"image": "..\\outside.png"}, "FMRG-2201", "plain path"),
         ({"image": "C:\\outside.png"}, "FMRG-2201", "plain path"),
         ({"image": "a\0b.png"}, "FMRG-2201", "plain path"),
+        ({"image": "."}, "FMRG-2201", "plain path"),
         ({"image": "link.png"}, "FMRG-2201", "leads out"),
         ({"image": "truncated.png"}, "FMRG-2203", "truncated"),
         ({"image": "empty.png"}, "FMRG-2203", "empty"),
@@ -257,7 +258,7 @@ def test_the_manifest_itself_must_lie_below_the_root(folder: Path) -> None:
     config = task(folder, rows())
     with pytest.raises(OutsideRoot):
         describe_task(config.model_copy(update={"manifest": "../pairs.jsonl"}))
-    with pytest.raises(ManifestUnreadable, match="no manifest 'absent"):
+    with pytest.raises(ManifestUnreadable, match="no file 'absent"):
         describe_task(config.model_copy(update={"manifest": "absent.jsonl"}))
     with pytest.raises(ManifestUnreadable, match="no data folder"):
         describe_task(config.model_copy(update={"root": folder / "absent"}))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import tempfile
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmrg_secure.data.errors import ManifestUnreadable
-from fedmrg_secure.data.rows import Row, read_rows
+from fedmrg_secure.data.errors import DataError, ManifestUnreadable, MissingColumn
+from fedmrg_secure.data.rows import Row, read_rows, stream_csv
 
 
 def written(folder: Path, name: str, text: str | bytes) -> Path:
@@ -89,3 +90,41 @@ def test_what_is_written_as_csv_or_jsonl_is_read_back(cells: list[tuple[str, str
             rows, bad = read_rows(path)
             assert [row.values for row in rows] == expected
             assert bad == []
+
+
+TABLE = b"dicom_id,split\na,train\nbroken\nb,test\n"
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_a_table_is_streamed_packed_or_not(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, name, gzip.compress(TABLE) if name.endswith("gz") else TABLE)
+    found = list(stream_csv(path, ["split"]))
+    assert [line for line, _ in found] == [2, 3, 4]
+    assert found[0][1] == Row(2, {"dicom_id": "a", "split": "train"})
+    assert isinstance(found[1][1], DataError)
+    assert found[1][1].location == f"{path}:3"
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (gzip.compress(TABLE * 1000)[:-20], ManifestUnreadable, "to its end"),
+        (b"no gzip", ManifestUnreadable, "to its end"),
+        (gzip.compress(b"dicom_id,split\n\xff,train\n"), ManifestUnreadable, "not UTF-8"),
+        (gzip.compress(b""), ManifestUnreadable, "no header"),
+        (gzip.compress(b"dicom_id,parts\n"), MissingColumn, "no column 'split'"),
+    ],
+)
+def test_a_damaged_table_is_one_clear_error(
+    tmp_path: Path, content: bytes, error: type[DataError], message: str
+) -> None:
+    path = written(tmp_path, "t.csv.gz", content)
+    with pytest.raises(error, match=message) as caught:
+        list(stream_csv(path, ["split"]))
+    assert caught.value.location.startswith(str(path))
+
+
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    endless = gzip.compress(b"dicom_id,split\n" + b"x" * (3 * 2**20))
+    with pytest.raises(ManifestUnreadable, match="not valid CSV"):
+        list(stream_csv(written(tmp_path, "t.csv.gz", endless), ["split"]))
