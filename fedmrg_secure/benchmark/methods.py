@@ -57,6 +57,8 @@ _ONE_ADAPTER: Final[Changes] = {
     "model.prompts": True,
     "training.contrast_weight": 0.0,
     "training.boosting": "none",
+    "training.drift_correction": 0.0,
+    "training.encoder_drift_correction": 0.0,
     "training.proximal_weight": 0.0,
     "training.moon_weight": 0.0,
     "update.factorization": "ffa",
@@ -108,12 +110,17 @@ BASELINES: Final = (
         _without("training.moon_weight"),
     ),
     Method(
+        "scaffold",
+        "fedavg with corrected drift (Karimireddy et al. 2020)",
+        _without("training.drift_correction", "training.encoder_drift_correction"),
+    ),
+    Method(
         "dual",
         "a generic and a specialized adapter that do not teach each other; no contrast",
         {**_ONE_ADAPTER, "model.adapters": "dual"},
     ),
 )
-FEDMRG: Final = Method("fedmrg", "contrast, prompts, dual adapters with boosting", _FULL)
+FEDMRG: Final = Method("fedmrg", "contrast, prompts, dual adapters with boosting, drift corrected", _FULL)
 ABLATIONS: Final = (
     _part_out("no-contrast", "fedmrg without the contrast", {"training.contrast_weight": 0.0}),
     _part_out("no-prompts", "fedmrg without diagnosis prompts", {"model.prompts": False}),
@@ -122,6 +129,11 @@ ABLATIONS: Final = (
         "no-anchor-attention",
         "fedmrg whose head does not see the anchors",
         {"model.anchor_attention": False},
+    ),
+    _part_out(
+        "no-drift-correction",
+        "fedmrg whose sites drift freely",
+        {"training.drift_correction": 0.0, "training.encoder_drift_correction": 0.0},
     ),
 )
 RANKS: Final = tuple(

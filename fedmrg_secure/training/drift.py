@@ -2,9 +2,10 @@
 
 Every site writes in its own way. In a few steps the shared adapter follows the site, the site's
 loss is low, and nothing is left to learn of what in an image tells one way from another; the mean
-over sites then blends them. A site knows by how much its last change differed from the mean change.
-That difference, shared out over its steps, is taken back (SCAFFOLD, Karimireddy et al. 2020,
-option II; here after the steps of AdamW, whose gradients have another scale).
+over sites then blends them. A site knows by how much its changes differed from the mean change.
+That difference, its drift, is shared out over its next steps and taken back (SCAFFOLD, Karimireddy
+et al. 2020, option II; here after the steps of AdamW, whose gradients have another scale). One
+round's difference is mostly the chance of its batches: a moving average keeps what stays.
 
 It costs no byte: the mean is public, the own change stays at the site. Under differential privacy
 the own change would have to be the noised one that was sent.
@@ -12,7 +13,7 @@ the own change would have to be the noised one that was sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Final
 
 import numpy as np
@@ -20,63 +21,105 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fedmrg_secure.core.config import TrainingConfig
+
 FloatArray = npt.NDArray[np.float32]
 State = Mapping[str, FloatArray]
 Memory = MutableMapping[str, FloatArray]
 Carried = Callable[[str, npt.NDArray[np.float64], State, State], npt.NDArray[np.float64]]
 """`Factorization.carried`: a tensor's difference in the basis of a later state."""
 
-_DRIFT: Final = "drift."
+_DRIFT: Final = "drift.mean."
+_OWN: Final = "drift.own."
+_WRITES: Final = ("adapter.", "projector.", "prompts.")
+_DECAY: Final = 0.8
+"""Of the moving average: it looks back some five rounds."""
 
 
-def step_corrections(memory: State, trainable: frozenset[str], scale: float) -> dict[str, Tensor]:
-    """What is added to each tensor after every step of the coming training.
+Shares = Mapping[str, float]
+"""Tensor -> share of its drift that is taken back."""
+
+
+def drift_shares(training: TrainingConfig, names: Iterable[str]) -> Shares:
+    """The shares of the tensors that are trained; those without a correction are left out.
+
+    What writes (adapter, projector, prompts) and what sees (all else) have shares of their own.
+    """
+    shares = {
+        name: training.drift_correction
+        if name.startswith(_WRITES)
+        else training.encoder_drift_correction
+        for name in names
+    }
+    return {name: share for name, share in shares.items() if share}
+
+
+def step_corrections(memory: State, shares: Shares, steps: int) -> dict[str, Tensor]:
+    """What is added to each tensor after every one of the coming training's steps.
 
     Args:
         memory: the site's private tensors.
-        trainable: names of the tensors that are trained.
-        scale: share of the correction over the number of steps.
+        shares: of the tensors that are trained.
+        steps: of the round.
     """
     return {
-        name: torch.from_numpy(memory[_DRIFT + name] * np.float32(-scale))
-        for name in sorted(trainable)
+        name: torch.from_numpy(memory[_DRIFT + name] * np.float32(-share / steps))
+        for name, share in shares.items()
         if _DRIFT + name in memory
     }
 
 
 def own_change(
-    before: State, trained: State, names: frozenset[str], memory: State, share: float
+    before: State, trained: State, memory: State, shares: Shares
 ) -> dict[str, FloatArray]:
-    """The memory's part: what this site's own gradients changed, the correction left out.
+    """For the memory: what this site's own gradients changed, without the correction.
 
     Args:
         before: the public state before training.
         trained: the model's tensors after it.
-        names: of the tensors that were trained.
         memory: as it was for `step_corrections`.
-        share: of the correction that was applied in all.
+        shares: as they were.
     """
     changes = {}
-    for name in sorted(names):
+    for name, share in shares.items():
         change = trained[name].astype(np.float64) - before[name]
         if (drift := memory.get(_DRIFT + name)) is not None:
             change += share * drift.astype(np.float64)
-        changes[_DRIFT + name] = change.astype(np.float32)
+        changes[_OWN + name] = change.astype(np.float32)
     return changes
 
 
 def settle_drift(
-    memory: Memory, before: State, after: State, carried: Carried, *, included: bool
+    memory: Memory,
+    before: State,
+    after: State,
+    carried: Carried,
+    *,
+    included: bool,
+    last: bool,
 ) -> None:
-    """Take a pass's mean change off the own one; what is left is this site's drift.
+    """Compare the own change with the mean one, once the sum of a pass is known.
 
-    A site that the sum went on without has nothing to compare and forgets its drift.
+    Args:
+        memory: the site's private tensors, changed in place.
+        before: the public state before the pass.
+        after: the public state after it.
+        carried: brings a difference into the basis of `after`.
+        included: whether the site's own change is in the sum; else it is forgotten.
+        last: whether this is the last pass of a training round.
     """
+    names = [key.removeprefix(_OWN) for key in memory if key.startswith(_OWN)]
     for key in [key for key in memory if key.startswith(_DRIFT)]:
+        drift = memory[key].astype(np.float64)
+        memory[key] = carried(key.removeprefix(_DRIFT), drift, before, after).astype(np.float32)
+    for name in names:
+        own = memory.pop(_OWN + name).astype(np.float64)
         if not included:
-            del memory[key]
             continue
-        name = key.removeprefix(_DRIFT)
-        own = carried(name, memory[key].astype(np.float64), before, after)
         start = carried(name, before[name].astype(np.float64), before, after)
-        memory[key] = (own - (after[name] - start)).astype(np.float32)
+        rest = carried(name, own, before, after) - (after[name] - start)
+        if last:
+            drift = memory.get(_DRIFT + name, np.float32(0)) * _DECAY + (1 - _DECAY) * rest
+            memory[_DRIFT + name] = drift.astype(np.float32)
+        else:
+            memory[_OWN + name] = rest.astype(np.float32)

@@ -16,7 +16,13 @@ from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.contrast import head_anchors, prototype_sums
 from fedmrg_secure.model.report_generator import PROTOTYPES, ReportGenerator
 from fedmrg_secure.training.batches import Batch, ImageCache, make_batch
-from fedmrg_secure.training.drift import own_change, settle_drift, step_corrections
+from fedmrg_secure.training.drift import (
+    Shares,
+    drift_shares,
+    own_change,
+    settle_drift,
+    step_corrections,
+)
 from fedmrg_secure.training.mixing import MIXES, mix_losses
 from fedmrg_secure.training.seeds import round_seed
 from fedmrg_secure.training.trainer import (
@@ -109,7 +115,7 @@ class SiteTrainer:
         if self._factorization.trains(number):
             result = self._train(number, base, on_step)
             trained = self._generator.shared_state()
-            drift = self._own_change(number, base, trained)
+            drift = own_change(base, trained, self._memory, self._drift_shares(number))
             self._previous = trained if self._config.training.moon_weight else None
             if PROTOTYPES in trained:
                 trained[PROTOTYPES] = self._prototypes().numpy()
@@ -133,7 +139,14 @@ class SiteTrainer:
             included: whether this site's own vector is in the sum.
         """
         self._factorization.settle(number, base, self._memory, included=included)
-        settle_drift(self._memory, base, after, self._factorization.carried, included=included)
+        settle_drift(
+            self._memory,
+            base,
+            after,
+            self._factorization.carried,
+            included=included,
+            last=number % self._factorization.passes == 0,
+        )
 
     def tune_mix(self, state: State, on_batch: Callable[[int, int], None] | None = None) -> float:
         """Choose the weight of path B that writes this site's validation reports best.
@@ -152,18 +165,10 @@ class SiteTrainer:
         self._memory |= self._generator.specialized_state()
         return float(self._generator.mix)
 
-    def _own_change(
-        self, number: int, base: State, trained: State
-    ) -> dict[str, npt.NDArray[np.float32]]:
-        """What this site's own gradients changed; nothing where drift is not corrected."""
-        share = self._config.training.drift_correction
-        if not share:
-            return {}
-        return own_change(base, trained, self._trained(number), self._memory, share)
-
-    def _trained(self, number: int) -> frozenset[str]:
+    def _drift_shares(self, number: int) -> Shares:
         parameters = self._generator.shared_parameters().keys()
-        return self._factorization.trainable(number) & parameters
+        names = sorted(self._factorization.trainable(number) & parameters)
+        return drift_shares(self._config.training, names)
 
     def _train(
         self, number: int, base: State, on_step: Callable[[StepReport], None] | None
@@ -184,9 +189,7 @@ class SiteTrainer:
             optimiser=self._optimiser,
             previous=self._previous,
             corrections=step_corrections(
-                self._memory,
-                self._trained(number),
-                training.drift_correction / training.local_steps,
+                self._memory, self._drift_shares(number), training.local_steps
             ),
         )
         self._keep_local_anchors()
