@@ -107,18 +107,32 @@ def _take(session: Session, current: s.RoundState, step: d.Step) -> bool:
 
 
 def _due(session: Session, current: s.RoundState, deadlines: Deadlines) -> d.Step:
-    """The step that is due, where a session without enough sites is due to fail."""
+    """The step that is due, where a session without enough sites is due to fail.
+
+    A round goes on without sites that do not come back after a restart, but it is not given up, nor
+    is the session, while they may still be starting.
+    """
     manifest, keys, live = session.manifest, session.ledger.state.keys, session.live()
-    step = d.next_step(
-        current,
-        live=live,
-        min_sites=manifest.min_sites,
-        key_ready=not manifest.shared_key
-        or (keys is not None and set(current.cohort) <= keys.published),
-        overdue=deadlines.overdue(manifest.round_deadline_ms, current.number, current.phase),
+    overdue = deadlines.overdue(manifest.round_deadline_ms, current.number, current.phase)
+    key_ready = not manifest.shared_key or (
+        keys is not None and set(current.cohort) <= keys.published
     )
+
+    def due(sites: frozenset[str]) -> d.Step:
+        return d.next_step(
+            current,
+            live=sites,
+            min_sites=manifest.min_sites,
+            key_ready=key_ready,
+            overdue=overdue,
+        )
+
+    hoped_for = live | session.awaited()
+    step = due(live)
+    if isinstance(step, d.AbortRound | d.FailSession):
+        step = due(hoped_for)
     stuck = isinstance(step, d.Wait | d.AbortRound | d.FailSession)
-    if stuck and len(live) < manifest.min_sites:
+    if stuck and len(hoped_for) < manifest.min_sites:
         return _too_few(session, live)
     return step
 

@@ -60,6 +60,10 @@ class Session:
         sites = self.ledger.state.sites
         return self.access.in_good_standing([name for name in sites if not sites[name].lost])
 
+    def awaited(self) -> frozenset[str]:
+        """Sites that have accepted and may be starting again together with this process."""
+        return self.access.in_good_standing(self.presence.awaited(self.ledger.state.sites))
+
     def header(self, round_number: int, site: str, index: int) -> FrameHeader:
         """What chunk `index` of a site's upload must be."""
         return site_header(

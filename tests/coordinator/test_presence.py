@@ -45,6 +45,21 @@ def test_a_call_after_a_start_ends_the_grace_of_that_site_only() -> None:
     assert presence.silent(["b"]) == ["b"]
 
 
+def test_a_site_that_does_not_come_back_holds_nobody_up_for_the_whole_grace() -> None:
+    clock = Clock()
+    presence = Presence(4, 180, clock=clock)
+    clock.now += 1.5
+    presence.heard("a")
+    clock.now += 5.4
+    presence.heard("a")
+    assert presence.silent(["a", "b"]) == []
+    clock.now += 0.2
+    assert presence.silent(["a", "b"]) == ["b"]
+    assert presence.awaited(["a", "b"]) == ["b"], "it may still be starting"
+    clock.now += 173
+    assert presence.awaited(["a", "b"]) == []
+
+
 def test_a_deadline_runs_from_the_beginning_of_its_phase() -> None:
     now = [100.0]
     deadlines = Deadlines(lambda: now[0])

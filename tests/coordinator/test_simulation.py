@@ -6,6 +6,7 @@ one-hot by decimal digit, so a lost or doubled upload shows in the sum.
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -55,7 +56,9 @@ class Simulation(RuleBasedStateMachine):
         """Start the coordinator from what is on disk."""
         roster = self.federation.kits["alpha"].roster
         session = open_session(self.federation.coordinator, roster, self.log, lambda event: None)
-        self.session = replace(session, presence=Presence(TIMEOUT_S, 0.0, lambda: self.now))
+        self.session = replace(
+            session, presence=Presence(TIMEOUT_S, 3 * TIMEOUT_S, lambda: self.now)
+        )
         self.service = CoordinatorService(self.session)
         self.deadlines = Deadlines(lambda: self.now)
 
@@ -237,3 +240,54 @@ class TestSomeHistories(Simulation.TestCase):  # type: ignore[misc,name-defined]
 @pytest.mark.slow
 class TestManyHistories(Simulation.TestCase):  # type: ignore[misc,name-defined]
     settings = settings(FEW, max_examples=150, stateful_step_count=60)
+
+
+@pytest.fixture
+def restarted() -> Iterator[Simulation]:
+    """All sites have accepted and announced themselves when the coordinator is killed."""
+    drill = Simulation()
+    drill.begin()
+    for _ in range(2):
+        for site in SITES:
+            drill.act(site, reply_is_lost=False, chunks=9)
+        drill.conduct(2)
+    assert drill.session.ledger.state.round is not None
+    drill.kill_and_restart()
+    drill.now += 1
+    yield drill
+    drill.session.store.close()
+    shutil.rmtree(drill.root)
+
+
+def carry_on(drill: Simulation, *sites: str, seconds: float) -> None:
+    drill.now += seconds
+    for site in sites:
+        drill.act(site, reply_is_lost=False, chunks=9)
+    drill.conduct(3)
+
+
+def test_who_does_not_come_back_with_the_coordinator_does_not_hold_the_others_up(
+    restarted: Simulation,
+) -> None:
+    first, second, absent = SITES
+    carry_on(restarted, first, second, seconds=0)
+    carry_on(restarted, first, second, seconds=TIMEOUT_S)
+    assert not restarted.session.ledger.state.sites[absent].lost
+    carry_on(restarted, first, second, seconds=3)
+    carry_on(restarted, first, second, seconds=0)
+    assert restarted.session.ledger.state.sites[absent].lost
+    assert len(restarted.session.ledger.state.closed) == 1
+
+
+def test_no_session_fails_for_want_of_a_site_that_may_still_be_starting(
+    restarted: Simulation,
+) -> None:
+    first = SITES[0]
+    for seconds in (0, TIMEOUT_S - 1, TIMEOUT_S - 1):
+        carry_on(restarted, first, seconds=seconds)
+    state = restarted.session.ledger.state
+    assert [name for name in SITES if state.sites[name].lost] == [*SITES[1:]]
+    assert not state.ended
+    for _ in range(2):
+        carry_on(restarted, first, seconds=TIMEOUT_S - 1)
+    assert restarted.session.ledger.state.phase is SessionPhase.FAILED
