@@ -69,6 +69,18 @@ _KINDS: Mapping[str, str] = {
     "model_attributes_type": "a section of keys and values",
 }
 
+_ONLY_ADDS = "the coordinator adds ciphertexts and can do nothing else"
+_WHY_NOT: Mapping[str, Mapping[str, str]] = {
+    "update.factorization": {
+        "lora_both": "the mean of products B A is not the product of the means of B and of A, and "
+        + _ONLY_ADDS,
+        "fedex": "it has the server multiply every site's B by its A to find what their means "
+        "miss, but " + _ONLY_ADDS,
+        "flora": "it has the server stack all sites' factors side by side, but " + _ONLY_ADDS,
+    }
+}
+"""Choices that a reader of the literature may ask for, and why there is no such choice."""
+
 _BOUNDS: Mapping[str, tuple[str, str]] = {
     "greater_than": ("above", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -152,6 +164,10 @@ def _one(path: KeyPath, group: Sequence[ErrorDetails], root: Entry) -> InputErro
         return MissingKey(f"{name} is missing", hint=_describe(path, root), location=entry.key_at)
     if kind in {"literal_error", "union_tag_invalid"}:
         expected = str(context.get("expected") or context.get("expected_tags"))
+        reason = _WHY_NOT.get(name, {}).get(str(entry.value))
+        if reason is not None:
+            message = f"{name} cannot be {entry.value!r}: {reason}"
+            return NotAChoice(message, hint=f"choose {expected}", location=entry.at)
         hint = did_you_mean(str(entry.value), re.findall(r"'([^']*)'", expected))
         return NotAChoice(f"{name} must be {expected}{got}", hint=hint, location=entry.at)
     if kind in _KINDS:

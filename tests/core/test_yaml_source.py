@@ -324,25 +324,3 @@ def test_a_damaged_file_gives_a_configuration_or_placed_errors(
         errors = group.errors
     assert all(error.location.startswith(str(path)) for error in errors)
     assert len({(error.location, error.message) for error in errors}) == len(errors)
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("lora_both", "the mean of products B A is not the product of the means"),
-        ("fedex", "multiply every site's B by its A"),
-        ("flora", "stack all sites' factors"),
-    ],
-)
-def test_what_does_not_add_under_encryption_is_refused_with_the_reason(
-    config_file: Path, name: str, reason: str
-) -> None:
-    config_file.write_text(GOOD + f"update:\n  factorization: {name}\n")
-    with pytest.raises(ErrorGroup) as caught:
-        load_run_config(config_file)
-    (error,) = caught.value.errors
-    assert (error.location, error.code) == ("ward.yaml:8:18", "FMRG-1008")
-    assert error.message.startswith(f"update.factorization cannot be '{name}': ")
-    assert reason in error.message
-    assert "adds ciphertexts" in error.message
-    assert error.hint == "choose 'ffa', 'fedsvd', 'rolora', 'fedsb' or 'powersgd'"
