@@ -122,7 +122,7 @@ class TrainingConfig(Section):
         description="added to the POSITIVE logit in training: of the aggregated head's own biases, "
         "or of public rates by class, each in (0, 1)",
     )
-    contrast_weight: float = Field(0.3, ge=0, description="lcon, of the contrast with anchors")
+    contrast_weight: float = Field(2.0, ge=0, description="lcon, of the contrast with anchors")
     contrast_temperature: float = Field(0.15, gt=0, description="tau of the contrast")
     local_contrast_weight: float = Field(0.5, ge=0, description="gamma, of the site's own anchors")
     orthogonality_weight: float = Field(
@@ -143,7 +143,7 @@ class TrainingConfig(Section):
         "prompts",
     )
     encoder_drift_correction: float = Field(
-        0.5, ge=0, le=1, description="the same of all else that is shared"
+        1.0, ge=0, le=1, description="the same of all else that is shared"
     )
     proximal_weight: float = Field(0.0, ge=0, description="mu of FedProx; 0: off")
     moon_weight: float = Field(0.0, ge=0, description="mu of MOON; 0: off")
