@@ -19,5 +19,5 @@ class MemoryKeeper:
     def load_memory(self, memory: dict[str, FloatArray]) -> None:
         self._memory = dict(memory)
 
-    def settle(self, number: int, base: State, *, included: bool) -> None:
+    def settle(self, number: int, base: State, after: State, *, included: bool) -> None:
         self._factorization.settle(number, base, self._memory, included=included)
