@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedmrg_secure.core.config import ModelConfig, UpdateConfig
-from fedmrg_secure.core.types import CHEXPERT_CLASSES
-from fedmrg_secure.model.adapters import GENERIC, SPECIALIZED, Adapters, ReadingPath
+from fedmrg_secure.model.adapters import Adapters, ReadingPath
 from fedmrg_secure.model.contrast import AnchorAttention, head_anchors, text_anchors
 from fedmrg_secure.model.decoder import (
     ReportTokenizer,
@@ -27,10 +26,15 @@ from fedmrg_secure.model.decoder import (
 )
 from fedmrg_secure.model.diagnosis import Diagnosis, DiagnosisHead, StatusPrompts
 from fedmrg_secure.model.encoder import ImageFeatures, build_encoder
-from fedmrg_secure.model.errors import UnknownClass
 from fedmrg_secure.model.fingerprint import base_fingerprint, tokenizer_fingerprint
 from fedmrg_secure.model.generation import SearchLimits, Voice, beam_search, greedy_search
 from fedmrg_secure.model.initialisation import embedding_scale, initialise, prompt_start
+from fedmrg_secure.model.naming import (
+    class_columns,
+    is_trained,
+    shared_parameters,
+    specialized_parameters,
+)
 from fedmrg_secure.model.parameters import count_parameters
 from fedmrg_secure.model.pretrained import PretrainedDecoder, load_decoder, save_decoder
 from fedmrg_secure.model.state import check_state, copy_out
@@ -133,13 +137,15 @@ class ReportGenerator(nn.Module):
             model.min_report_tokens,
             model.max_report_tokens,
         )
-        self.class_columns = _class_columns(model.classes)
+        self.class_columns = class_columns(model.classes)
         self.anchor_kind = model.anchors
         self._beams = model.beams
         self._base = base
-        self._shared = self._name_shared(update.factorization)
-        self._specialized = self._name_specialized()
-        self._trainable = {name: p for name, p in self._shared.items() if _trains(name, update)}
+        self._shared = shared_parameters(self, update.factorization)
+        self._specialized = specialized_parameters(self)
+        self._trainable = {
+            name: p for name, p in self._shared.items() if is_trained(name, update.factorization)
+        }
         self.set_trainable(None)
         for parameter in self._specialized.values():
             parameter.requires_grad_(True)
@@ -357,46 +363,6 @@ class ReportGenerator(nn.Module):
             self.anchors.copy_(head_anchors(self.diagnosis, self.encoder.width))
         self.log_prior.copy_(self.diagnosis.log_prior())
 
-    def _name_shared(self, factorization: str) -> dict[str, nn.Parameter]:
-        named: dict[str, nn.Parameter] = {
-            f"{part}.{name}": parameter
-            for part in ("encoder", "projection", "diagnosis", "prompts", "projector")
-            if getattr(self, part) is not None
-            for name, parameter in getattr(self, part).named_parameters()
-            if parameter.requires_grad
-        }
-        kinds = _SHARED_FACTORS[factorization]
-        for name, parameter in self.adapters.factors(GENERIC).items():
-            if name.endswith(kinds):
-                named[f"adapter.{GENERIC}.{name}"] = parameter
-        return dict(sorted(named.items()))
-
-    def _name_specialized(self) -> dict[str, nn.Parameter]:
-        if self.specialized_projection is None:
-            return {}
-        named = {
-            f"{SPECIALIZED}.adapter.{name}": parameter
-            for name, parameter in self.adapters.factors(SPECIALIZED).items()
-        }
-        projection = self.specialized_projection.named_parameters(f"{SPECIALIZED}.projection")
-        named.update(projection)
-        return dict(sorted(named.items()))
-
-
-_SHARED_FACTORS = {
-    "ffa": (".lora_B",),
-    "powersgd": (".lora_B",),
-    "fedsvd": (".lora_A", ".lora_B"),
-    "rolora": (".lora_A", ".lora_B"),
-    "fedsb": (".core",),
-}
-"""Factors that are part of the public state."""
-
-
-def _trains(name: str, update: UpdateConfig) -> bool:
-    """Whether a shared tensor is ever trained; fedsvd's A changes by refactoring alone."""
-    return not (update.factorization == "fedsvd" and name.endswith(".lora_A"))
-
 
 def build_report_generator(
     model: ModelConfig, update: UpdateConfig, *, image_size: int, seed: int
@@ -426,17 +392,6 @@ def _projection(width: int, out: int, label: str, seed: int) -> nn.Linear:
     else:
         initialise(nn.Sequential(layer), label=label, seed=seed)
     return layer
-
-
-def _class_columns(classes: Sequence[str]) -> list[int]:
-    """Where each class stands in `CHEXPERT_CLASSES`, in whose order records are labelled."""
-    unknown = [name for name in classes if name not in CHEXPERT_CLASSES]
-    if unknown:
-        raise UnknownClass(
-            f"model.classes names {unknown}, for which there is no label",
-            hint=f"choose among {', '.join(CHEXPERT_CLASSES)}",
-        )
-    return [CHEXPERT_CLASSES.index(name) for name in classes]
 
 
 def images_tensor(images: Sequence[FloatArray]) -> Tensor:
