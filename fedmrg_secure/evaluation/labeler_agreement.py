@@ -30,60 +30,57 @@ class IndexedReportsUnreadable(InputError):
     code: ClassVar[str] = "FMRG-2902"
 
 
-INDEXED: Final[Mapping[str, tuple[tuple[str, frozenset[str]], ...]]] = {
-    name: tuple((term, frozenset(qualifiers)) for term, *qualifiers in terms)
-    for name, terms in {
-        "No Finding": [("normal",)],
-        "Enlarged Cardiomediastinum": [("mediastinum", "enlarged", "prominent")],
-        "Cardiomegaly": [("cardiomegaly",), ("cardiac shadow", "enlarged")],
-        "Lung Lesion": [
-            ("nodule",),
-            ("mass",),
-            ("granuloma",),
-            ("calcified granuloma",),
-            ("granulomatous disease",),
-        ],
-        "Lung Opacity": [
-            ("opacity",),
-            ("infiltrate",),
-            ("airspace disease",),
-            ("cicatrix", "lung"),
-            ("markings", "lung"),
-            ("density", "lung"),
-            ("pulmonary fibrosis",),
-            ("lung diseases, interstitial",),
-        ],
-        "Edema": [("pulmonary edema",), ("pulmonary congestion",), ("heart failure",)],
-        "Consolidation": [("consolidation",)],
-        "Pneumonia": [("pneumonia",)],
-        "Atelectasis": [("pulmonary atelectasis",), ("volume loss",)],
-        "Pneumothorax": [("pneumothorax",), ("hydropneumothorax",), ("hemopneumothorax",)],
-        "Pleural Effusion": [
-            ("pleural effusion",),
-            ("hydropneumothorax",),
-            ("hemothorax",),
-            ("hemopneumothorax",),
-            ("costophrenic angle", "blunted"),
-        ],
-        "Pleural Other": [
-            ("thickening", "pleura"),
-            ("calcinosis", "pleura"),
-            ("cicatrix", "pleura"),
-        ],
-        "Fracture": [("fractures, bone",)],
-        "Support Devices": [
-            ("catheters, indwelling",),
-            ("implanted medical device",),
-            ("medical device",),
-            ("tube, inserted",),
-            ("surgical instruments",),
-            ("stents",),
-            ("spinal fusion",),
-            ("sutures",),
-        ],
-    }.items()
+INDEXED: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
+    "No Finding": [("normal",)],
+    "Enlarged Cardiomediastinum": [("mediastinum", "enlarged", "prominent")],
+    "Cardiomegaly": [("cardiomegaly",), ("cardiac shadow", "enlarged")],
+    "Lung Lesion": [
+        ("nodule",),
+        ("mass",),
+        ("granuloma",),
+        ("calcified granuloma",),
+        ("granulomatous disease",),
+    ],
+    "Lung Opacity": [
+        ("opacity",),
+        ("infiltrate",),
+        ("airspace disease",),
+        ("cicatrix", "lung"),
+        ("markings", "lung"),
+        ("density", "lung"),
+        ("pulmonary fibrosis",),
+        ("lung diseases, interstitial",),
+    ],
+    "Edema": [("pulmonary edema",), ("pulmonary congestion",), ("heart failure",)],
+    "Consolidation": [("consolidation",)],
+    "Pneumonia": [("pneumonia",)],
+    "Atelectasis": [("pulmonary atelectasis",), ("volume loss",)],
+    "Pneumothorax": [("pneumothorax",), ("hydropneumothorax",), ("hemopneumothorax",)],
+    "Pleural Effusion": [
+        ("pleural effusion",),
+        ("hydropneumothorax",),
+        ("hemothorax",),
+        ("hemopneumothorax",),
+        ("costophrenic angle", "blunted"),
+    ],
+    "Pleural Other": [
+        ("thickening", "pleura"),
+        ("calcinosis", "pleura"),
+        ("cicatrix", "pleura"),
+    ],
+    "Fracture": [("fractures, bone",)],
+    "Support Devices": [
+        ("catheters, indwelling",),
+        ("implanted medical device",),
+        ("medical device",),
+        ("tube, inserted",),
+        ("surgical instruments",),
+        ("stents",),
+        ("spinal fusion",),
+        ("sutures",),
+    ],
 }
-"""Class -> terms that stand for it; with qualifiers, where one of them is given."""
+"""Class -> terms that stand for it; one with qualifiers does where one of them is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +137,9 @@ def classes_of(terms: Sequence[str]) -> tuple[bool, ...]:
     parsed = [(term.strip(), set(rest)) for term, *rest in (t.split("/") for t in terms)]
     return tuple(
         any(
-            term == wanted and (not needed or needed & qualifiers)
+            term == wanted and (not needed or not qualifiers.isdisjoint(needed))
             for term, qualifiers in parsed
-            for wanted, needed in INDEXED[name]
+            for wanted, *needed in INDEXED[name]
         )
         for name in CHEXPERT_CLASSES
     )
