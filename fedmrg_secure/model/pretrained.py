@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
@@ -47,6 +48,9 @@ SMOLLM2_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea3737
 
 BEGIN, END, PAD = "<s>", "</s>", "<pad>"
 """Special tokens of the built-in tokenizer."""
+
+LOADING_ERRORS: Final = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+"""What transformers raises for folders that it cannot read, damaged or inconsistent ones too."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -172,15 +176,22 @@ def _load_auto(
     options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, **options
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-    except (OSError, ValueError, KeyError) as error:
+    except LOADING_ERRORS as error:
         raise DecoderUnavailable(
-            f"cannot load a causal LM from {source}: {_first_line(error)}",
+            f"cannot load a causal LM from {source}: {first_line(error)}",
             hint="a transformers folder with config.json, tokenizer.json and *.safetensors is "
             "needed; weights in other formats and models that bring code are refused",
         ) from error
+    model, loading = loaded
+    if missing := sorted(loading["missing_keys"]):
+        # They were drawn at random, at each site others.
+        raise DecoderUnavailable(
+            f"{source} lacks {len(missing)} tensors, first of all {missing[0]}",
+            hint="choose a folder with all of a causal LM's weights",
+        )
     return cast(PreTrainedModel, model), cast(PreTrainedTokenizerFast, tokenizer)
 
 
@@ -315,5 +326,6 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedmrg"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says first, or its type when it says nothing."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -10,11 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from fedmrg_secure.model.errors import EncoderUnavailable
-from fedmrg_secure.model.pretrained import check_hub_id, efficientnet_lite0_weights
+from fedmrg_secure.model.pretrained import (
+    LOADING_ERRORS,
+    check_hub_id,
+    efficientnet_lite0_weights,
+    first_line,
+)
 
 _LITE0_CONSTANTS: Final = (127 / 255, 128 / 255)
 _IMAGENET_CONSTANTS: Final = (0.449, 0.226)
 """Mean and deviation of ImageNet's gray values: the means over its three channels' constants."""
+
+_ADDITIVE: Final = (nn.Linear, nn.Conv2d, nn.LayerNorm, nn.GroupNorm)
+"""Layers whose gradient for one record follows from that record's activations."""
+_PROBES: Final = 3
+"""Images of the probe: a number that windows or tokens are unlikely to come to."""
 
 
 @runtime_checkable
@@ -118,26 +128,78 @@ class TransformersBackbone(_FrozenNorms):
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # it would break into the run's own display
-        options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
+        options: dict[str, Any] = {
+            "local_files_only": local,
+            "trust_remote_code": False,
+            "dtype": torch.float32,  # what is trained is float32, however it was stored
+        }
         try:
-            model = AutoModel.from_pretrained(source, use_safetensors=True, **options)
-        except (OSError, ValueError, KeyError) as error:
+            model, loading = AutoModel.from_pretrained(
+                source, use_safetensors=True, output_loading_info=True, **options
+            )
+        except LOADING_ERRORS as error:
             raise EncoderUnavailable(
-                f"cannot load a vision model from {source}: {type(error).__name__}",
+                f"cannot load a vision model from {source}: {first_line(error)}",
                 hint="a transformers folder with config.json and *.safetensors is needed; weights "
                 "in other formats and models that bring code are refused",
             ) from error
         self.model = getattr(model, "vision_model", model)
+        if self.model.main_input_name != "pixel_values":
+            raise EncoderUnavailable(
+                f"{source} holds {type(model).__name__}, which reads no images",
+                hint="choose a vision backbone",
+            )
         wanted = getattr(self.model.config, "image_size", None)
         self._side = wanted if isinstance(wanted, int) else image_size
         self._constants = constants
         self._freeze_norms()
-        with torch.no_grad():
-            self.channels = self._grid(torch.zeros(1, 1, image_size, image_size), source).shape[-1]
+        named = dict(model.named_parameters())
+        missing = {named[name] for name in loading["missing_keys"] if name in named}
+        self.channels = self._probe(image_size, source, missing)
 
     def forward(self, images: Tensor) -> Tensor:
         """Patches (batch, side * side, channels)."""
         return self._grid(images, type(self.model).__name__)
+
+    def _probe(self, image_size: int, source: str, missing: set[nn.Parameter]) -> int:
+        """Number of channels; freezes what cannot be trained record by record, or not at all.
+
+        Values that the folder lacks were drawn at random, at each site others: they are zeroed if
+        the patches do not depend on them, as on a missing pooler.
+
+        What may train are the layers of `_ADDITIVE` that see one row for each record and lead to
+        the patches. Left out are bare parameters (class tokens, layer scales), position embeddings,
+        which are looked up once for a whole batch, layers inside windows, for which every window
+        would count as a record, and poolers, whose output is not used.
+        """
+        layers = [module for module in self.modules() if isinstance(module, _ADDITIVE)]
+        rows: dict[nn.Module, set[int]] = {layer: set() for layer in layers}
+        hooks = [
+            layer.register_forward_hook(
+                lambda layer, inputs, output: rows[layer].add(len(inputs[0]))
+            )
+            for layer in layers
+        ]
+        values = [p for p in self.parameters() if p.requires_grad]
+        with torch.enable_grad():
+            patches = self._grid(torch.zeros(_PROBES, 1, image_size, image_size), source)
+            gradients = torch.autograd.grad(patches.sum(), values, allow_unused=True)
+        for hook in hooks:
+            hook.remove()
+        reached = {p for p, g in zip(values, gradients, strict=True) if g is not None}
+        if missing & reached:
+            raise EncoderUnavailable(
+                f"{source} lacks {len(missing & reached)} tensors that its config.json asks for",
+                hint="choose a folder with all of the backbone's weights",
+            )
+        self.requires_grad_(False)
+        for parameter in missing:
+            parameter.zero_()
+        for layer in layers:
+            if rows[layer] == {_PROBES}:
+                for parameter in reached.intersection(layer.parameters(recurse=False)):
+                    parameter.requires_grad_(True)
+        return patches.shape[-1]
 
     def _grid(self, images: Tensor, source: str) -> Tensor:
         if images.shape[-1] != self._side:

@@ -4,17 +4,26 @@ import pytest
 import torch
 from torch import nn
 
-from fedmrg_secure.model.encoder import FEATURE_WIDTH, VisionEncoder
+from fedmrg_secure.model.encoder import VisionEncoder
 from fedmrg_secure.model.errors import ImageShapeWrong
+
+WIDTH = 128
 
 
 @pytest.mark.parametrize(
     ("image_size", "side"), [(32, 4), (64, 8), (96, 6), (100, 7), (224, 7), (512, 8), (1024, 8)]
 )
 def test_the_grid_of_patches_stays_small(image_size: int, side: int) -> None:
-    features = VisionEncoder(image_size)(torch.rand(1, 1, image_size, image_size))
-    assert features.patches.shape == (1, side * side, FEATURE_WIDTH)
-    assert features.pooled.shape == (1, FEATURE_WIDTH)
+    features = VisionEncoder(image_size, WIDTH)(torch.rand(1, 1, image_size, image_size))
+    assert features.patches.shape == (1, side * side, WIDTH)
+    assert features.pooled.shape == (1, WIDTH)
+
+
+@pytest.mark.parametrize("width", [16, 24, 64])
+def test_the_width_is_a_choice(width: int) -> None:
+    features = VisionEncoder(64, width)(torch.rand(2, 1, 64, 64))
+    assert features.patches.shape == (2, 64, width)
+    assert features.pooled.shape == (2, width)
 
 
 def test_no_layer_looks_across_records() -> None:
@@ -35,6 +44,18 @@ def test_brightness_and_contrast_do_not_matter() -> None:
     torch.testing.assert_close(
         encoder(images).pooled, encoder(0.3 + 0.5 * images).pooled, atol=2e-3, rtol=1e-3
     )
+
+
+def test_with_public_constants_they_do() -> None:
+    """And normalising by hand is the same as naming the constants."""
+    torch.manual_seed(0)
+    encoder = VisionEncoder(32, 16, constants=(0.4, 0.2))
+    identity = VisionEncoder(32, 16, constants=(0.0, 1.0))
+    identity.load_state_dict(encoder.state_dict())
+    images = torch.rand(2, 1, 32, 32)
+    expected = identity((images - 0.4) / 0.2).pooled
+    torch.testing.assert_close(encoder(images).pooled, expected)
+    assert (encoder(0.3 + 0.5 * images).pooled - encoder(images).pooled).abs().max() > 1e-2
 
 
 def test_a_blank_image_is_finite() -> None:

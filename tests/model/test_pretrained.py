@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from fedmrg_secure.model import pretrained
 from fedmrg_secure.model.errors import AssetTampered, DecoderUnavailable, HubAccessOff
@@ -80,6 +80,20 @@ def test_pickled_weights_are_refused(build: Callable[..., ReportGenerator], tmp_
     build().save_base(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(DecoderUnavailable, match="safetensors"):
+        _load(str(tmp_path))
+
+
+def test_weights_that_are_not_there_are_not_drawn_at_random(
+    build: Callable[..., ReportGenerator], tmp_path: Path
+) -> None:
+    build().save_base(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "layers.1.mlp" not in name}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DecoderUnavailable, match=r"lacks 3 tensors.*layers\.1\.mlp"):
+        _load(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(DecoderUnavailable):
         _load(str(tmp_path))
 
 
