@@ -50,6 +50,24 @@ def test_a_sound_configuration_gets_its_cost(
     assert figures["memory_mb"]["site"] > figures["memory_mb"]["coordinator"] > 0
 
 
+def test_a_factorisation_of_two_passes_is_counted_with_both(
+    config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--json", "--set", "update.factorization=powersgd"]
+    assert run_command(["validate", str(config_file), *options]) == 0
+    captured = capsys.readouterr()
+    figures = json.loads(captured.out)
+    sent, total = figures["parameters"]["sent"], figures["parameters"]["total"]
+    assert (figures["factorization"], figures["passes"], figures["rounds"]) == ("powersgd", 2, 3)
+    assert f"{sent:,} of {total:,} parameters, {sent / total:.2%}" in captured.err
+    assert "2 passes a round" in captured.err
+    up, down = (figures["bytes_per_round_per_site"][way] for way in ("up", "down"))
+    # Each pass has headers, seeds and a last block of its own.
+    assert 27 / 8 * sent < up < down <= 3.8 * sent
+    assert figures["total_bytes"] == 3 * 4 * (up + down)
+    assert figures["parameters"]["specialized"] > 0
+
+
 def test_mistakes_come_all_at_once_and_nothing_is_computed(
     config_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,14 +7,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import psutil
 import yaml
+from safetensors.numpy import load_file
+
+from fedmrg_secure.benchmark.simulate import simulate_federation
+from fedmrg_secure.core.yaml_source import load_run_config
+from fedmrg_secure.data.task import load_centre
+from fedmrg_secure.federation.plan import make_plan
 
 T = TypeVar("T")
 
@@ -48,6 +57,13 @@ def write_config(folder: Path, **sections: dict[str, Any]) -> Path:
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
+
+
+PLAINTEXT = {
+    "scheme": "insecure-plaintext",
+    "acknowledge_collusion_risk": False,
+    "acknowledge_plaintext": True,
+}
 
 
 @dataclass
@@ -124,6 +140,59 @@ def await_value(find: Callable[[], T | None], timeout_s: float = 90) -> T:
     raise TimeoutError("what the test waits for did not happen")
 
 
+@dataclass(frozen=True)
+class SentUpdate:
+    """An encrypted update as it lay at its site, complete and about to be sent.
+
+    Attributes:
+        site: party name.
+        frames: in chunk order.
+        private: the file with the update and the site's own memory after training.
+    """
+
+    site: str
+    frames: list[bytes]
+    private: bytes
+
+
+@contextmanager
+def sent_updates(folder: Path) -> Iterator[list[SentUpdate]]:
+    """What sites send while the run in `folder` goes on: every update that is seen in time."""
+    found: dict[tuple[str, str], SentUpdate] = {}
+    seen: list[SentUpdate] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        for path in folder.glob("sites/*/state/outgoing/upload.json"):
+            site = path.parts[-4]
+            try:
+                content = json.loads(path.read_text())
+                key = (site, content["plan_hash"])
+                if key in found:
+                    continue
+                count = len(content["chunk_hashes"])
+                frames = [
+                    (path.parent / f"{index:06d}.frame").read_bytes() for index in range(count)
+                ]
+                private = (path.parents[1] / "update.safetensors").read_bytes()
+            except (OSError, ValueError):
+                continue  # sent and removed meanwhile
+            found[key] = SentUpdate(site, frames, private)
+            seen.append(found[key])
+
+    def watch() -> None:
+        while not ended.wait(0.01):
+            look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        watcher.join()
+
+
 def process_log(run: Run, name: str) -> str:
     path = run.folder / "process-logs" / f"{name}.log"
     return path.read_text() if path.exists() else ""
@@ -135,6 +204,33 @@ def stop(run: Run) -> None:
         process.send_signal(signal.SIGKILL)
     run.process.kill()
     run.process.wait()
+
+
+def assert_is_simulated(folder: Path) -> None:
+    """What every site of a finished run ended with is the oracle's, to the last bit.
+
+    Both what is public and what is the site's own, with the weight of path B that it has chosen.
+    """
+    config = load_run_config(folder / "config.yaml")
+    plan = make_plan(config)
+    centres = {site: load_centre(config.data, site) for site in plan.sites}
+    oracle = simulate_federation(
+        plan.generator,
+        {site: centre.train for site, centre in centres.items()},
+        config,
+        validation={site: centre.validation for site, centre in centres.items()},
+    )
+    newest = f"round-{plan.protocol_rounds:04d}.safetensors"
+    for site in plan.sites:
+        state = folder / "sites" / site / "state"
+        _assert_equal(load_file(state / newest), oracle.state)
+        _assert_equal(load_file(state / "private.safetensors"), oracle.memories[site])
+
+
+def _assert_equal(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, expected[name], err_msg=name)
 
 
 def site_states(folder: Path) -> Iterator[tuple[str, int, bytes]]:
