@@ -62,8 +62,15 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Hex hash of all that decides the result: of equal jobs only one is run."""
-        content = self.to_json() | {"format": FORMAT, "version": __version__}
+        """Hex hash of all that decides the result: of equal jobs only one is run.
+
+        Two methods whose configurations come to the same, such as `fedmrg` and `rank-8`, are equal.
+        """
+        content = self.to_json() | {
+            "method": self.scope,
+            "format": FORMAT,
+            "version": __version__,
+        }
         # Real numbers have no place in hashed JSON; their text does.
         return hash_json(_TAG, json.dumps(content, sort_keys=True)).hex()
 

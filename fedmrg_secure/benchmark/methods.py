@@ -120,7 +120,9 @@ BASELINES: Final = (
         {**_ONE_ADAPTER, "model.adapters": "dual"},
     ),
 )
-FEDMRG: Final = Method("fedmrg", "contrast, prompts, dual adapters with boosting, drift corrected", _FULL)
+FEDMRG: Final = Method(
+    "fedmrg", "contrast, prompts, dual adapters with boosting, drift corrected", _FULL
+)
 ABLATIONS: Final = (
     _part_out("no-contrast", "fedmrg without the contrast", {"training.contrast_weight": 0.0}),
     _part_out("no-prompts", "fedmrg without diagnosis prompts", {"model.prompts": False}),

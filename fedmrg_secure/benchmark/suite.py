@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -15,6 +15,7 @@ from fedmrg_secure.benchmark.reaching import bytes_to_reach
 from fedmrg_secure.benchmark.tables import make_rows
 from fedmrg_secure.benchmark.tasks import BenchmarkTask, training_sites
 from fedmrg_secure.benchmark.tuned import tuned_values
+from fedmrg_secure.core.config import PhantomData
 from fedmrg_secure.core.errors import InputError
 
 SUMMARY: Final = "benchmark.json"
@@ -36,7 +37,7 @@ class Plan:
         task: what all methods have in common.
         methods: in the order of the tables.
         jobs: every method under every seed.
-        todo: those without a result in the folder.
+        todo: those without a result in the folder, one of each set of equal ones.
         folder: of the results.
         sites: that train.
     """
@@ -47,6 +48,11 @@ class Plan:
     todo: tuple[Job, ...]
     folder: ResultFolder
     sites: tuple[str, ...]
+
+    @property
+    def trainings(self) -> int:
+        """Different jobs."""
+        return len({job.digest for job in self.jobs})
 
 
 def plan_benchmark(
@@ -79,7 +85,9 @@ def plan_benchmark(
         task, methods, seeds=seeds, sites=len(sites), split=split, curve_every=curve_every
     )
     folder = ResultFolder(root)
-    todo = tuple(job for job in jobs if folder.read(job) is None)
+    done = {job.digest for job in jobs if folder.read(job) is not None}
+    left = {job.digest: job for job in reversed(jobs) if job.digest not in done}
+    todo = tuple(job for job in jobs if left.get(job.digest) is job)
     return Plan(task, tuple(methods), jobs, todo, folder, sites)
 
 
@@ -104,11 +112,7 @@ def run_benchmark(
         NothingToJudge: no centre has such records.
     """
     run_jobs(plan.todo, plan.folder, at_once=at_once, on_progress=on_progress)
-    results: dict[str, list[JobResult]] = {}
-    for job in plan.jobs:
-        found = plan.folder.read(job)
-        assert found is not None, "every job has its result"
-        results.setdefault(job.method, []).append(found)
+    results = _collect(plan)
     ordered = {name: results[name] for name in METHODS if name in results}
     example = next(iter(ordered.values()))[0]
     if not example.centres:
@@ -124,6 +128,7 @@ def run_benchmark(
         "seeds": sorted({job.config.seed for job in plan.jobs}),
         "resamples": resamples,
         "reference": REFERENCE if REFERENCE in ordered else None,
+        "synthetic": isinstance(plan.task.base.data, PhantomData),
         "sites": list(plan.sites),
         "training_records": dict(example.training_records),
         "centres": [
@@ -139,6 +144,19 @@ def run_benchmark(
     }
     write_json(plan.folder.root / SUMMARY, summary)
     return summary
+
+
+def _collect(plan: Plan) -> dict[str, list[JobResult]]:
+    """Method -> its results, by seed; equal jobs share one."""
+    by_digest: dict[str, JobResult] = {}
+    for job in plan.jobs:
+        if (found := plan.folder.read(job)) is not None:
+            by_digest.setdefault(job.digest, found)
+    results: dict[str, list[JobResult]] = {}
+    for job in plan.jobs:
+        result = replace(by_digest[job.digest], method=job.method)
+        results.setdefault(job.method, []).append(result)
+    return results
 
 
 def _method(plan: Plan, name: str, found: Sequence[JobResult]) -> dict[str, Any]:

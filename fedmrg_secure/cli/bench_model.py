@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from fedmrg_secure.cli.bench_communication import show_communication
 from fedmrg_secure.cli.output import JsonOption, Output, SetOption, human_bytes
 
 if TYPE_CHECKING:
     from fedmrg_secure.benchmark.jobs import Job
 
 _COLUMNS: Final = {
-    "ce_rule_f1_macro": "CE F1 macro",
-    "ce_rule_f1_micro": "CE F1 micro",
+    "ce_rule_f1_macro": "F1 macro",
+    "ce_rule_f1_micro": "F1 micro",
     "bleu4": "BLEU-4",
     "rouge_l": "ROUGE-L",
     "meteor_exact_stem": "METEOR",
@@ -80,7 +81,7 @@ def bench_model(
 
     Adaptability is what the centres that trained get, generalizability what unseen centres get.
     Every training is a process of its own; its result is kept, and the same command goes on where
-    an interrupted one stopped.
+    an interrupted one stopped. benchmark.html in the folder shows everything.
 
     Examples:
 
@@ -96,6 +97,7 @@ def bench_model(
     from fedmrg_secure.benchmark.methods import choose_methods
     from fedmrg_secure.benchmark.suite import plan_benchmark, run_benchmark
     from fedmrg_secure.benchmark.tasks import load_task
+    from fedmrg_secure.reports.benchmark_page import write_benchmark_page
 
     output = Output(as_json=as_json)
     chosen = choose_methods([name.strip() for name in methods.split(",") if name.strip()])
@@ -106,10 +108,10 @@ def bench_model(
     )
     at_once = min(jobs or os.cpu_count() or 1, max(1, len(plan.todo)))
     output.note(
-        f"{len(plan.jobs)} trainings, {len(plan.jobs) - len(plan.todo)} of them done before; "
+        f"{plan.trainings} trainings, {plan.trainings - len(plan.todo)} of them done before; "
         f"{at_once} at a time; results in {root}"
     )
-    with _Progress(output, len(plan.jobs), len(plan.todo)) as progress:
+    with _Progress(output, plan.trainings, len(plan.todo)) as progress:
         summary = run_benchmark(
             plan,
             at_once=at_once,
@@ -117,8 +119,10 @@ def bench_model(
             command=_command_line(),
             on_progress=progress,
         )
+    page = write_benchmark_page(root)
     show(output, summary)
-    output.result({**summary, "folder": str(root)})
+    output.say(f"page: {page}")
+    output.result({**summary, "folder": str(root), "page": str(page)})
 
 
 def show(output: Output, summary: dict[str, Any]) -> None:
@@ -129,23 +133,11 @@ def show(output: Output, summary: dict[str, Any]) -> None:
             output.table(f"{table} ({_records(summary, table)})", *cells)
     if summary["reference"]:
         output.say(
-            f"mean ± deviation over {len(summary['seeds'])} seeds; * differs from "
-            f"{summary['reference']} with p < {_SURE:g} (paired bootstrap over patients)"
+            f"F1 is clinical, by rules. Mean ± deviation over {len(summary['seeds'])} seeds;\n"
+            f"* differs from {summary['reference']} with p < {_SURE:g} "
+            "(paired bootstrap over patients)"
         )
-    output.table(
-        "what one site sends in a round",
-        ("", "values", "of the model", "bytes", ""),
-        [
-            (
-                row["name"],
-                f"{row['values']:,}",
-                f"{row['share']:.3%}",
-                human_bytes(row["bytes"]),
-                "computed, float32" if row["computed"] else f"encrypted, {_sums(row['passes'])}",
-            )
-            for row in summary["communication"]
-        ],
-    )
+    show_communication(output, summary["communication"])
 
 
 def _table(
@@ -174,7 +166,9 @@ def _cell(row: dict[str, Any] | None) -> str:
         return "-"
     level = row["p_value_vs_fedavg"]
     mark = "*" if level is not None and level < _SURE else " "
-    return f"{row['mean']:.3f}±{row['std']:.3f}".replace("±0.", "±.") + mark
+    figure = f"{row['mean']:.3f}".removeprefix("0")
+    spread = f"{row['std']:.3f}".removeprefix("0")
+    return f"{figure}±{spread}{mark}"
 
 
 def _records(summary: dict[str, Any], table: str) -> str:
@@ -182,10 +176,6 @@ def _records(summary: dict[str, Any], table: str) -> str:
     centres = [centre for centre in summary["centres"] if centre["role"] == role]
     count = sum(centre["records"] for centre in centres)
     return f"{len(centres)} {role} centres, {count} {summary['split']} records"
-
-
-def _sums(passes: int) -> str:
-    return "one sum" if passes == 1 else f"{passes} sums"
 
 
 def _command_line() -> str:

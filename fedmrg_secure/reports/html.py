@@ -54,7 +54,11 @@ def write_report(root: Path) -> Path:
         FedmrgError: the run's manifest or configuration is invalid.
     """
     page = render_report(read_run(root), label_report, check_logs(root))
-    target = root / "report.html"
+    return write_page(root / "report.html", page)
+
+
+def write_page(target: Path, page: str) -> Path:
+    """Write a page, whole or not at all, and return its path."""
     scratch = target.with_name(target.name + ".part")
     with scratch.open("w", encoding="utf-8") as file:
         file.write(page)
@@ -74,11 +78,12 @@ def render_report(run: Run, label: Labeler, logs: LogCheck) -> str:
     """
     context = _context(run, label)
     heads = logs.heads or run.summary.logs
-    template = _environment().get_template("report.html.j2")
+    template = page_environment().get_template("report.html.j2")
     return template.render(context, logs=logs, log_heads=heads)
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Templates of `reports` with the filters that they use; everything is escaped."""
     environment = Environment(
         loader=PackageLoader("fedmrg_secure.reports"),
         autoescape=True,
@@ -107,7 +112,7 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
     encrypted = scheme != "insecure-plaintext"
     bars = cost.sent_bars(sent, encrypted=encrypted) if sent else ()
     return {
-        "css": Markup(_stylesheet()),  # noqa: S704 - our own file
+        "css": Markup(stylesheet()),  # noqa: S704 - our own file
         "run": run,
         "shell_path": shlex.quote(str(run.root)),
         "config": config,
@@ -145,7 +150,8 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
     }
 
 
-def _stylesheet() -> str:
+def stylesheet() -> str:
+    """The CSS that all pages share."""
     return (Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
 
 
