@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedmrg_secure.cli.output import JsonOption, Output
+
+if TYPE_CHECKING:
+    from fedmrg_secure.evaluation.judging import Scorer
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +31,18 @@ def evaluate(
             help="Judge each round as it appears, until the run ends; a line a round and role.",
         ),
     ] = False,
+    semantic: Annotated[
+        bool,
+        typer.Option("--semantic", help="Similarity of meaning too, by MiniLM where installed."),
+    ] = False,
+    clinical: Annotated[
+        Path | None,
+        typer.Option(
+            help="CheXbert and RadGraph too: a Python interpreter that has radeval.",
+            metavar="PYTHON",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge the untrained and the trained model at participating and unseen centres.
@@ -43,19 +60,55 @@ def evaluate(
       fedmrg evaluate runs/quickstart
 
       fedmrg evaluate runs/quickstart --json
+
+      fedmrg evaluate runs/quickstart --semantic --clinical radeval-env/bin/python
     """
     from fedmrg_secure.reports.run_folder import require_run
 
     require_run(run)
     stop = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    output = Output(as_json=as_json)
     try:
-        _evaluate(run, follow=follow, stop=stop, output=Output(as_json=as_json))
+        with ExitStack() as opened:
+            scorers = _scorers(opened, run, semantic, clinical, output)
+            _evaluate(run, follow=follow, stop=stop, output=output, scorers=scorers)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _evaluate(run: Path, *, follow: bool, stop: threading.Event, output: Output) -> None:
+def _scorers(
+    opened: ExitStack, run: Path, semantic: bool, clinical: Path | None, output: Output
+) -> list[Scorer]:
+    """The further metrics that were asked for; what is missing is said."""
+    scorers: list[Scorer] = []
+    if semantic:
+        from fedmrg_secure.evaluation.semantic import METRIC, load_semantic_similarity
+
+        similarity = load_semantic_similarity()
+        if similarity is None:
+            output.note(f"{METRIC} is left out: pip install 'fedmrg-secure[semantic]'")
+        else:
+            scorers.append(similarity)
+    if clinical is not None:
+        from fedmrg_secure.core.yaml_source import load_run_config
+        from fedmrg_secure.evaluation.clinical_models import ClinicalModels
+
+        allow_hub = load_run_config(run / "config.yaml").model.allow_hub
+        models = opened.enter_context(ClinicalModels(clinical, allow_hub=allow_hub))
+        output.note(f"CheXbert and RadGraph by radeval {models.version}")
+        scorers.append(models)
+    return scorers
+
+
+def _evaluate(
+    run: Path,
+    *,
+    follow: bool,
+    stop: threading.Event,
+    output: Output,
+    scorers: Sequence[Scorer],
+) -> None:
     import torch
 
     from fedmrg_secure.evaluation.judging import Metrics
@@ -74,7 +127,9 @@ def _evaluate(run: Path, *, follow: bool, stop: threading.Event, output: Output)
             f"clinical F1 {means['ce_rule_f1_macro']:.3f}{path}"
         )
 
-    result = evaluate_run(run, follow=follow, stopped=stop.is_set, on_judged=judged)
+    result = evaluate_run(
+        run, follow=follow, stopped=stop.is_set, on_judged=judged, scorers=scorers
+    )
     if result is None:
         output.note("stopped before the end; what was judged is in metrics.jsonl")
         return
@@ -101,9 +156,11 @@ _TABLES = {
 
 
 def _show(output: Output, mean: Any) -> None:
+    from fedmrg_secure.reports.utility import metric_title
+
     for role, metrics in mean.items():
         rows = [
-            (metric, f"{pair['untrained']:.3f}", f"{pair['final']:.3f}")
+            (metric_title(metric), f"{pair['untrained']:.3f}", f"{pair['final']:.3f}")
             for metric, pair in metrics.items()
         ]
         output.table(_TABLES[role], ["metric", "untrained", "trained"], rows)

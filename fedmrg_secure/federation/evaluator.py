@@ -18,7 +18,14 @@ from typing import Any, Final
 
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.yaml_source import load_run_config
-from fedmrg_secure.evaluation.judging import Judge, Judgement, Metrics, Stopped, load_centres
+from fedmrg_secure.evaluation.judging import (
+    Judge,
+    Judgement,
+    Metrics,
+    Scorer,
+    Stopped,
+    load_centres,
+)
 from fedmrg_secure.federation.run_folder import RunFolder, write_json
 from fedmrg_secure.federation.samples import write_samples
 from fedmrg_secure.federation.states import (
@@ -78,6 +85,7 @@ def evaluate_run(
     follow: bool = False,
     stopped: Callable[[], bool] = lambda: False,
     on_judged: OnJudged = lambda *_: None,
+    scorers: Sequence[Scorer] = (),
 ) -> Evaluation | None:
     """Judge a run at all its centres and write what was found into its folder.
 
@@ -91,6 +99,7 @@ def evaluate_run(
             only.
         stopped: asked often; True ends the work early.
         on_judged: told the means of each judged round.
+        scorers: further metrics, of the untrained and the last state on all records.
 
     Returns:
         The result, or None when it was stopped.
@@ -99,7 +108,8 @@ def evaluate_run(
         NoTrainedState: without `follow`, when nothing was trained.
         FedmrgError: configuration, data or model do not load.
     """
-    work = _Work(RunFolder(root), load_run_config(root / "config.yaml"), stopped, on_judged)
+    config = load_run_config(root / "config.yaml")
+    work = _Work(RunFolder(root), config, stopped, on_judged, scorers)
     if not follow:
         work.require_trained()
     try:
@@ -117,8 +127,9 @@ class _Work:
         config: RunConfig,
         stopped: Callable[[], bool],
         on_judged: OnJudged,
+        scorers: Sequence[Scorer],
     ) -> None:
-        self._folder, self._settings = folder, config.evaluation
+        self._folder, self._settings, self._scorers = folder, config.evaluation, scorers
         self._on_judged, self._stopped = on_judged, stopped
         self._rounds = config.training.rounds
         self._passes = passes_of(config)
@@ -184,7 +195,8 @@ class _Work:
         last = max(files, default=0)
         state = self._read(files[last]) if last else self._initial
         own = self._own_parts() if last else {}
-        untrained = self._untrained() or self._judge_round(0, self._initial, full=True)
+        known = None if self._scorers else self._untrained()
+        untrained = known or self._judge_round(0, self._initial, full=True)
         final = self._judge_round(last, state, full=True, own=own) if last else untrained
         paths = {centre.name: GENERIC_PATH for centre in self._centres}
         result = Evaluation(
@@ -298,7 +310,7 @@ class _Work:
             "records": len(centre.records[:count]),
             "final": final,
             "path": GENERIC_PATH if part is None else path_title(_mix(part)),
-            "metrics": self._judge.score([judgement], count),
+            "metrics": self._judge.score([judgement], count, self._scorers if final else ()),
         }
 
     def _pooled_rows(
@@ -314,7 +326,7 @@ class _Work:
                     "round": number,
                     "role": role,
                     "records": sum(len(judged.centre.records[:count]) for judged in own),
-                    "metrics": self._judge.score(own, count),
+                    "metrics": self._judge.score(own, count, self._scorers),
                 }
             )
         return rows

@@ -8,22 +8,48 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from fedmrg_secure.cli.evaluate import _scorers
 from fedmrg_secure.cli.main import run_command
+from fedmrg_secure.cli.output import Output
+from fedmrg_secure.evaluation import semantic
 from tests.fixtures.trained_run import set_status, write_trained_run
 
 
 def test_judges_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_trained_run(tmp_path / "run")
-    assert run_command(["evaluate", str(root), "--json"]) == 0
+    assert run_command(["evaluate", str(root), "--semantic", "--json"]) == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
     assert result["round"] == 2
     assert set(result["mean"]) == {"participating", "unseen"}
+    for part in (*result["mean"].values(), *result["pooled"].values()):
+        assert set(part["semantic_minilm"]) == {"untrained", "final"}
     assert "after round 2, unseen centres" in captured.err
+
+
+def test_a_missing_encoder_is_said_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(semantic, "PACKAGE", "no_such_package_of_sentence_encoders")
+    with ExitStack() as opened:
+        assert _scorers(opened, tmp_path, True, None, Output(as_json=True)) == []
+    assert "semantic_minilm is left out" in capsys.readouterr().err
+
+
+def test_an_interpreter_without_radeval_is_told_before_anything_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_trained_run(tmp_path / "run")
+    assert run_command(["evaluate", str(root), "--clinical", sys.executable]) == 2
+    captured = capsys.readouterr()
+    assert "FMRG-2903" in captured.err
+    assert "pip install" in captured.err
+    assert not (root / "metrics.jsonl").exists()
 
 
 def test_following_says_a_line_a_round_and_role(
