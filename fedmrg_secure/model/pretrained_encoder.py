@@ -76,14 +76,29 @@ class _FrozenNorms(nn.Module):
     """Keeps itself in eval mode and its BatchNorm as it was pretrained, whatever is asked."""
 
     def train(self, mode: bool = True) -> _FrozenNorms:
-        """Stay in eval mode: no batch statistics, no drop-out of paths."""
-        return super().train(False)
+        """Stay in eval mode: no batch statistics, no drop-out of paths.
+
+        Layers that train are told the mode, which changes nothing in them: Opacus records the
+        activations of no other.
+        """
+        super().train(False)
+        for module in self.modules():
+            if any(p.requires_grad for p in module.parameters(recurse=False)):
+                module.training = mode
+        return self
 
     def _freeze_norms(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.requires_grad_(False)
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_pre_hook(_contiguous)
         self.train(False)
+
+
+def _contiguous(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Opacus 1.6 unfolds a convolution's input by its strides, wrongly if rows are not in a row."""
+    return (inputs[0].contiguous(), *inputs[1:])
 
 
 class EfficientNetLite0(_FrozenNorms):

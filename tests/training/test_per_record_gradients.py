@@ -6,8 +6,10 @@ layer mixes records, no parameter is used outside a layer that Opacus knows, and
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from fedmrg_secure.model.report_generator import ReportGenerator, build_report_g
 from fedmrg_secure.training.batches import Batch, ImageCache, make_batch
 from fedmrg_secure.training.objectives import ObjectiveWeights, public_log_prior, record_losses
 from fedmrg_secure.update.factorization import make_factorization
+from tests.fixtures.vision_backbones import BACKBONES, save_random
 
 # Images need no gradient, which the hook of the first layer remarks upon.
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
@@ -40,6 +43,7 @@ def _generator(factorization: str = "fedsvd", **model: Any) -> ReportGenerator:
         seed=3,
     )
     _stir(generator, 0)
+    generator.train()
     return generator
 
 
@@ -148,12 +152,14 @@ def _trained(generator: ReportGenerator) -> dict[str, nn.Parameter]:
 
 def _compare(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     assert found.keys() == expected.keys()
+    largest = max(float(value.abs().max()) for value in expected.values())
     for name, value in expected.items():
         scale = float(value.abs().max())
         assert scale > 0, f"{name} gets no gradient at all"
-        torch.testing.assert_close(
-            found[name], value, atol=1e-4 * scale, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        # A bias of keys gets the rounding error of zero: softmax does not see it.
+        bound = 2e-4 * scale + 1e-8 * largest
+        report = f"{name}: {{}}".format
+        torch.testing.assert_close(found[name], value, atol=bound, rtol=1e-3, msg=report)
 
 
 def _check(generator: ReportGenerator, records: Sequence[Record], boosting: str) -> None:
@@ -165,10 +171,8 @@ def _check(generator: ReportGenerator, records: Sequence[Record], boosting: str)
     _compare(found, expected)
     generator.zero_grad(set_to_none=True)
     _backward(generator, generator, batch, boosting)
-    for name, parameter in _trained(generator).items():
-        total = expected[name].sum(dim=0)
-        scale = float(total.abs().max())
-        torch.testing.assert_close(parameter.grad, total, atol=2e-4 * scale, rtol=1e-3, msg=name)
+    whole = {name: parameter.grad for name, parameter in _trained(generator).items()}
+    _compare(whole, {name: rows.sum(dim=0) for name, rows in expected.items()})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +207,20 @@ def test_one_adapter_alone(records: tuple[Record, ...]) -> None:
     generator = _generator(adapters="generic")
     assert not generator.specialized_parameters()
     _check(generator, records, "none")
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_every_pretrained_backbone(records: tuple[Record, ...], kind: str, tmp_path: Path) -> None:
+    """Windows, class tokens, layer scales and position embeddings do not deceive Opacus."""
+    _check(_generator(encoder=save_random(BACKBONES[kind], tmp_path)), records, "mutual")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite_pytorch") is None,
+    reason="the extra [encoders] is not installed",
+)
+def test_efficientnet_lite0(records: tuple[Record, ...]) -> None:
+    _check(_generator(encoder="efficientnet_lite0"), records, "one_way")
 
 
 @pytest.mark.parametrize("number", [1, 2])
