@@ -61,7 +61,12 @@ class _Work:
         self._data = {site: load_centre(config.data, site) for site in self._sites}
         settings = config.evaluation
         self._most = max(settings.final_records_per_centre, settings.records_per_centre)
-        self._centres = load_centres(config.data, at_most=self._most, split=job.split)
+        # A centre that could train and does not belongs to neither table.
+        self._centres = [
+            centre
+            for centre in load_centres(config.data, at_most=self._most, split=job.split)
+            if centre.role == "unseen" or centre.name in self._sites
+        ]
         self._uplink = uplink_of(config, self._generator, sites=len(self._sites))
         self._train_s = 0.0
         self._mixes: dict[str, float] = {}
@@ -209,8 +214,7 @@ class _Work:
             method=job.method,
             seed=config.seed,
             split=job.split,
-            # A site that does not train in this run has written nothing under `local`.
-            centres=tuple(_kept(c, written[c.name]) for c in self._centres if written[c.name]),
+            centres=tuple(_kept(centre, written[centre.name]) for centre in self._centres),
             pooled={
                 role: _mean([each[role] for each in pooled if role in each])
                 for role in _ROLES

@@ -24,10 +24,16 @@ from fedmrg_secure.reports.html import page_environment, stylesheet, write_page
 from fedmrg_secure.reports.utility import metric_title
 
 TABLES: Final = {"adaptability": "participating", "generalizability": "unseen"}
-METRICS: Final = (
-    "ce_rule_f1_macro", "ce_rule_f1_micro", "bleu4", "rouge_l", "meteor_exact_stem", "cider",
-    "diagnosis_auroc",
-)  # fmt: skip
+METRICS: Final = {
+    "ce_rule_f1_macro": "Clinical F1",
+    "ce_rule_f1_micro": "F1 micro",
+    "bleu4": "BLEU-4",
+    "rouge_l": "ROUGE-L",
+    "meteor_exact_stem": "METEOR",
+    "cider": "CIDEr-D",
+    "diagnosis_auroc": "AUROC",
+}
+"""Columns of the tables."""
 PLOTTED: Final = ("ce_rule_f1_macro", "bleu4")
 OURS: Final = "fedmrg"
 SURE: Final = 0.05
@@ -96,6 +102,7 @@ def render_benchmark(benchmark: Benchmark, label: Labeler) -> str:
         "css": Markup(stylesheet()),  # noqa: S704 - our own file
         "benchmark": benchmark,
         "tables": tables,
+        "columns": METRICS,
         "headline": _headline(benchmark),
         "charts": [
             (metric, [(table.name, _spreads(benchmark, table.name, metric)) for table in tables])
