@@ -120,7 +120,7 @@ def judge_run(run_folder: Path, keys: LogKeys) -> list[Verdict]:
         verdict = _judge(party, folders.get(party, []), keys, killed=party in lost)
         verdicts.append(verdict)
         if party == COORDINATOR and verdict.log is not None:
-            lost = {event["site"] for event in verdict.log.events if event["type"] == "site.lost"}
+            lost = _without_word(verdict.log, parties)
     logs = {verdict.party: verdict.log for verdict in verdicts if verdict.log is not None}
     if len(logs) < len(verdicts):
         return verdicts
@@ -171,6 +171,14 @@ def _judge(party: str, folders: Sequence[Path], keys: LogKeys, *, killed: bool) 
     if longest is None:
         return Verdict(party, None, LogInvalid(party, None, "there is no log"))
     return Verdict(party, longest, None)
+
+
+def _without_word(log: VerifiedLog, parties: Sequence[str]) -> set[str]:
+    """Sites whose process may have been killed: lost, or any while the session has not ended."""
+    kinds = {event["type"] for event in log.events}
+    if not kinds & {"session.finished", "session.failed"}:
+        return {party for party in parties if party != COORDINATOR}
+    return {str(event["site"]) for event in log.events if event["type"] == "site.lost"}
 
 
 def _longer_of(first: VerifiedLog | None, second: VerifiedLog) -> VerifiedLog:

@@ -232,12 +232,13 @@ def test_a_site_that_was_killed_may_lack_what_it_had_no_time_to_log(tmp_path: Pa
     verify_run(write_run(tmp_path / "lost", events))
 
 
-def test_only_a_site_known_to_be_lost_may_end_in_a_torn_line(tmp_path: Path) -> None:
-    events = honest_events()
-    events["spain"] = events["spain"][:6]
-    for known, folder in ((False, tmp_path / "a"), (True, tmp_path / "b")):
-        if known:
+def test_only_a_site_that_may_have_been_killed_may_end_in_a_torn_line(tmp_path: Path) -> None:
+    for known, folder in ((case, tmp_path / case) for case in ("", "lost", "session not ended")):
+        events = {**honest_events(), "spain": honest_events()["spain"][:6]}
+        if known == "lost":
             events["coordinator"].insert(-1, {"type": "site.lost", "site": "spain"})
+        elif known:
+            events = {name: events[name][: -1 if name != "spain" else None] for name in events}
         log = write_run(folder, events) / "log" / "spain"
         (log / "checkpoint").unlink()
         notes = (log / "checkpoints.jsonl").read_bytes().splitlines(keepends=True)
