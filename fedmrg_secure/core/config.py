@@ -108,7 +108,7 @@ class Augmentation(Section):
 class TrainingConfig(Section):
     """Local training at a site, the same at every site."""
 
-    rounds: int = Field(36, ge=1, description="closed rounds of the whole run")
+    rounds: int = Field(36, ge=1, description="training rounds of the whole run")
     local_steps: int = Field(8, ge=1, description="optimiser steps a round")
     batch_size: int = Field(8, ge=1, description="records of one step")
     learning_rate: float = Field(2e-3, gt=0, description="of everything but LoRA")

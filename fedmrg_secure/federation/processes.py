@@ -122,8 +122,10 @@ class ProcessGroup:
             of: only this child's words; what others say meanwhile is kept for later calls.
         """
         self._measure_memory()
-        if of is None and self._put_aside:
-            return self._put_aside.popleft()
+        for event in self._put_aside:
+            if of is None or event.child == of:
+                self._put_aside.remove(event)
+                return event
         deadline = time.monotonic() + timeout_s
         while True:
             try:

@@ -31,6 +31,22 @@ def test_lines_and_end_of_a_child_arrive(tmp_path: Path) -> None:
     assert group.running == ()
 
 
+def test_waiting_for_one_child_loses_nothing_of_the_others(tmp_path: Path) -> None:
+    group = ProcessGroup(tmp_path)
+    group.start("first", ["--version"])
+    while group.running:
+        time.sleep(0.05)
+    group.start("second", ["--version"])
+    waited_for = group.next_event(60, of="second")
+    assert waited_for is not None
+    assert waited_for.child == "second"
+    others = [group.next_event(1.0, of="first"), group.next_event(1.0)]
+    assert [(event.child, event.kind) for event in others if event] == [
+        ("first", "line"),
+        ("first", "exited"),
+    ]
+
+
 def test_the_last_words_of_a_failed_child_are_kept(tmp_path: Path) -> None:
     group = ProcessGroup(tmp_path)
     child = group.start("wrong", ["run", "no-such-file.yaml"])
