@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fedmrg_secure.core.config import IuXrayData, ManifestData, PhantomData, RunConfig
+from fedmrg_secure.core.config import (
+    IuXrayData,
+    ManifestData,
+    PhantomData,
+    RunConfig,
+    TrainingConfig,
+)
 from fedmrg_secure.reports.run import Run
 from fedmrg_secure.reports.wording import count_text, plural
 
@@ -88,6 +94,7 @@ def method(config: RunConfig) -> tuple[Fact, ...]:
         Fact("Anchor attention", "on" if model.anchor_attention else "off"),
         Fact("Diagnosis-driven prompts", "on" if model.prompts else "off"),
         Fact("Adapters of the decoder", _adapters(config)),
+        Fact("Drift of a site", _drift(training)),
         Fact("Factorisation", f"{_FACTORIZATIONS[update.factorization]}; rank {update.rank}"),
         Fact("Sent in full", _sent_in_full(config)),
     ]
@@ -153,6 +160,13 @@ def pinned(run: Run) -> tuple[Fact, ...]:
         for key, value in run.session.items()
         if any(word in key for word in wanted) and value
     )
+
+
+def _drift(training: TrainingConfig) -> str:
+    writes, sees = training.drift_correction, training.encoder_drift_correction
+    if not writes and not sees:
+        return "not corrected"
+    return f"taken back: {writes:.0%} in what writes, {sees:.0%} in all else"
 
 
 def _adapters(config: RunConfig) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fedmrg_secure.core.config import RunConfig
-from fedmrg_secure.reports.facts import settings
+from fedmrg_secure.reports.facts import method, settings
 
 COLUMN = {"column": "ViewPosition", "participating": ["PA", "AP"]}
 
@@ -44,3 +44,20 @@ def test_every_source_of_data_is_named_with_its_centres_and_splits(
     facts = {fact.label: fact.value for fact in settings(config)}
     assert says in facts["Data"]
     assert facts["Split by patient"].startswith(split)
+
+
+def test_the_page_says_whether_drift_is_corrected() -> None:
+    config = RunConfig.model_validate(
+        {
+            "name": "ward",
+            "data": {"source": "phantom"},
+            "secure_aggregation": {"scheme": "ckks-shared", "acknowledge_collusion_risk": True},
+        }
+    )
+    off = {"drift_correction": 0.0, "encoder_drift_correction": 0.0}
+    free = config.model_copy(update={"training": config.training.model_copy(update=off)})
+    said = [
+        {fact.label: fact.value for fact in method(each)}["Drift of a site"]
+        for each in (config, free)
+    ]
+    assert said == ["taken back: 100% in what writes, 100% in all else", "not corrected"]
