@@ -62,17 +62,16 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Hex hash of all that decides the result: of equal jobs only one is run.
+        """Hex hash of all that decides the result, and of the method's name."""
+        return _hash(self.to_json())
 
-        Two methods whose configurations come to the same, such as `fedmrg` and `rank-8`, are equal.
+    @property
+    def training(self) -> str:
+        """Hex hash of all that decides the result: of jobs that are equal in it one is run.
+
+        Two methods whose configurations come to the same, such as `fedmrg` and `rank-8`, are.
         """
-        content = self.to_json() | {
-            "method": self.scope,
-            "format": FORMAT,
-            "version": __version__,
-        }
-        # Real numbers have no place in hashed JSON; their text does.
-        return hash_json(_TAG, json.dumps(content, sort_keys=True)).hex()
+        return _hash(self.to_json() | {"method": self.scope})
 
     def to_json(self) -> dict[str, Any]:
         """All fields, the configuration with its defaults."""
@@ -91,6 +90,12 @@ class Job:
         return cls(
             value["task"], value["method"], config, value["split"], int(value["curve_every"])
         )
+
+
+def _hash(content: dict[str, Any]) -> str:
+    content = content | {"format": FORMAT, "version": __version__}
+    # Real numbers have no place in hashed JSON; their text does.
+    return hash_json(_TAG, json.dumps(content, sort_keys=True)).hex()
 
 
 @dataclass(frozen=True, slots=True)

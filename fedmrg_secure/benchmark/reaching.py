@@ -13,7 +13,9 @@ METRICS: Final = ("ce_rule_f1_macro", "bleu4")
 ROLES: Final = ("participating", "unseen")
 
 
-def bytes_to_reach(results: Mapping[str, Sequence[JobResult]]) -> list[dict[str, Any]]:
+def bytes_to_reach(
+    results: Mapping[str, Sequence[JobResult]], communication: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """For each federated method the first point of its curve that reaches the reference's last.
 
     Curves are means over seeds, of the same small part of the test records at every point; both
@@ -21,10 +23,12 @@ def bytes_to_reach(results: Mapping[str, Sequence[JobResult]]) -> list[dict[str,
 
     Args:
         results: method -> results; without the reference, or without curves, nothing is found.
+        communication: rows of `communication.communication_rows`. Those that are computed stand
+            beside the methods with the bytes of as many rounds as the reference takes.
 
     Returns:
-        Rows with ``method``, ``role``, ``metric``, ``target``, and ``round`` and ``uplink_bytes``
-        of one site, both null where the target is never reached.
+        Rows with ``method``, ``computed``, ``role``, ``metric``, ``target``, and ``round`` and
+        ``uplink_bytes`` of one site, both null where the target is never reached.
     """
     if REFERENCE not in results or not results[REFERENCE][0].curve:
         return []
@@ -43,6 +47,7 @@ def bytes_to_reach(results: Mapping[str, Sequence[JobResult]]) -> list[dict[str,
                 rows.append(
                     {
                         "method": method,
+                        "computed": False,
                         "role": role,
                         "metric": metric,
                         "target": target,
@@ -50,6 +55,20 @@ def bytes_to_reach(results: Mapping[str, Sequence[JobResult]]) -> list[dict[str,
                         "uplink_bytes": first[1] if first else None,
                     }
                 )
+            number = next(point[0] for point in reference if point[2] >= target)
+            rows += [
+                {
+                    "method": row["name"],
+                    "computed": True,
+                    "role": role,
+                    "metric": metric,
+                    "target": target,
+                    "round": number,
+                    "uplink_bytes": number * row["bytes"],
+                }
+                for row in communication
+                if row["computed"]
+            ]
     return rows
 
 

@@ -52,7 +52,7 @@ class Plan:
     @property
     def trainings(self) -> int:
         """Different jobs."""
-        return len({job.digest for job in self.jobs})
+        return len({job.training for job in self.jobs})
 
 
 def plan_benchmark(
@@ -85,9 +85,9 @@ def plan_benchmark(
         task, methods, seeds=seeds, sites=len(sites), split=split, curve_every=curve_every
     )
     folder = ResultFolder(root)
-    done = {job.digest for job in jobs if folder.read(job) is not None}
-    left = {job.digest: job for job in reversed(jobs) if job.digest not in done}
-    todo = tuple(job for job in jobs if left.get(job.digest) is job)
+    done = {job.training for job in jobs if folder.read(job) is not None}
+    left = {job.training: job for job in reversed(jobs) if job.training not in done}
+    todo = tuple(job for job in jobs if left.get(job.training) is job)
     return Plan(task, tuple(methods), jobs, todo, folder, sites)
 
 
@@ -119,6 +119,7 @@ def run_benchmark(
         raise NothingToJudge(
             f"no centre has {example.split} records", hint="check the data's splits"
         )
+    communication = communication_rows(plan.task.base, sites=len(plan.sites))
     summary = {
         "format": 1,
         "task": plan.task.name,
@@ -137,8 +138,8 @@ def run_benchmark(
         ],
         "methods": [_method(plan, name, found) for name, found in ordered.items()],
         "rows": make_rows(ordered, resamples=resamples),
-        "communication": communication_rows(plan.task.base, sites=len(plan.sites)),
-        "reaching": bytes_to_reach(ordered),
+        "communication": communication,
+        "reaching": bytes_to_reach(ordered, communication),
         "curves": _curves(ordered),
         "samples": _samples(ordered),
     }
@@ -148,13 +149,13 @@ def run_benchmark(
 
 def _collect(plan: Plan) -> dict[str, list[JobResult]]:
     """Method -> its results, by seed; equal jobs share one."""
-    by_digest: dict[str, JobResult] = {}
+    trained: dict[str, JobResult] = {}
     for job in plan.jobs:
         if (found := plan.folder.read(job)) is not None:
-            by_digest.setdefault(job.digest, found)
+            trained.setdefault(job.training, found)
     results: dict[str, list[JobResult]] = {}
     for job in plan.jobs:
-        result = replace(by_digest[job.digest], method=job.method)
+        result = replace(trained[job.training], method=job.method)
         results.setdefault(job.method, []).append(result)
     return results
 

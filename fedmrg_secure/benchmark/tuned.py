@@ -1,8 +1,6 @@
-"""What was chosen for each method on the participating centres' validation records.
+"""What was chosen for a method at a task, where it is not the configuration's default.
 
-The same small grid was searched for every baseline and for `fedmrg` by ``fedmrg bench model --split
-validation --set KEY=VALUE``; test records and unseen centres took no part. docs/benchmark.md lists
-the grid. An absent value is the configuration's default, which was the best of the grid.
+docs/benchmark.md says how: never on the records that are judged, and never at unseen centres.
 """
 
 from __future__ import annotations

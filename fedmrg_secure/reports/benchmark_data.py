@@ -75,9 +75,10 @@ class Sent(_Part):
 
 
 class Reaching(_Part):
-    """When a method's curve reaches the reference's last point."""
+    """When a method's curve reaches the reference's last point; `computed`: it was not run."""
 
     method: str
+    computed: bool
     role: Role
     metric: str
     target: float

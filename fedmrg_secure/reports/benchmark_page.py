@@ -227,10 +227,8 @@ def _spreads(benchmark: Benchmark, table: str, metric: str) -> Markup | None:
 
 def _curves(benchmark: Benchmark) -> list[tuple[str, str, Markup]]:
     """(metric, role, chart); the first methods of the tables, ours always."""
-    names = list(benchmark.curves)
-    if len(names) > COLOURS:
-        kept = [name for name in names if name != OURS][: COLOURS - (OURS in names)]
-        names = [name for name in names if name in kept or name == OURS]
+    others = [name for name in benchmark.curves if name != OURS]
+    names = [OURS, *others][:COLOURS] if OURS in benchmark.curves else others[:COLOURS]
     charts = []
     for metric in PLOTTED:
         for role in TABLES.values():
@@ -284,7 +282,12 @@ def _reaching(benchmark: Benchmark) -> list[dict[str, Any]]:
     columns = list(dict.fromkeys((row.role, row.metric) for row in benchmark.reaching))
     methods: Sequence[str] = list(dict.fromkeys(row.method for row in benchmark.reaching))
     found = {(row.method, row.role, row.metric): row for row in benchmark.reaching}
+    computed = {row.method for row in benchmark.reaching if row.computed}
     return [
-        {"method": name, "cells": [(column, found.get((name, *column))) for column in columns]}
+        {
+            "method": name,
+            "computed": name in computed,
+            "cells": [(column, found.get((name, *column))) for column in columns],
+        }
         for name in methods
     ]

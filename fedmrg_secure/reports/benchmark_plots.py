@@ -17,13 +17,15 @@ from fedmrg_secure.reports.svg import (
     polyline,
     spread_labels,
 )
-from fedmrg_secure.reports.wording import bytes_text
+from fedmrg_secure.reports.wording import bytes_text, decade_text
 
 _WIDTH: Final = 520.0
 _ROW: Final = 26.0
 _NAMES: Final = 148.0
 _VALUES: Final = 62.0
 _HEIGHT: Final = 320.0
+_WIDE: Final = 40
+"""Ratio of bytes above which their axis is logarithmic."""
 COLOURS: Final = 7
 """Lines that a chart tells apart."""
 
@@ -78,7 +80,7 @@ def spread_chart(rows: Sequence[Spread], *, description: str) -> Markup:
 
 
 def byte_chart(lines: Sequence[Line], *, description: str) -> Markup:
-    """Values against bytes sent so far on a logarithmic axis.
+    """Values against bytes sent so far; the bytes on a logarithmic axis where they span much.
 
     Args:
         lines: 1 to `COLOURS`, each with at least one point of more than 0 bytes.
@@ -86,9 +88,7 @@ def byte_chart(lines: Sequence[Line], *, description: str) -> Markup:
     """
     right = _WIDTH - 128
     sent = [point[0] for line in lines for point in line.points]
-    low, high = math.log10(min(sent)), math.log10(max(sent))
-    margin = max(0.02, 0.03 * (high - low))
-    x = Scale(low - margin, high + margin, 44, right)
+    x = _byte_axis(min(sent), max(sent), 44, right)
     ticks = nice_ticks(max(point[1] for line in lines for point in line.points))
     y = Scale(0, ticks[-1], _HEIGHT - 44, 12)
     parts: list[Markup] = [element("title", description)]
@@ -98,14 +98,13 @@ def byte_chart(lines: Sequence[Line], *, description: str) -> Markup:
         parts.append(element("line", class_=style, x1=44.0, x2=right, y1=y(value), y2=y(value)))
         label = f"{value:.{digits}f}"
         parts.append(element("text", label, class_="tick end", x=36.0, y=y(value) + 4))
-    for count in _byte_ticks(min(sent), max(sent)):
-        place = x(math.log10(count))
-        label = bytes_text(count).replace(".00", "").replace(".0 ", " ")
-        parts.append(element("text", label, class_="tick mid", x=place, y=_HEIGHT - 26))
-    parts.append(
-        element("text", "sent by one site", class_="tick mid", x=(44 + right) / 2, y=_HEIGHT - 6)
-    )
-    drawn = [[(x(math.log10(count)), y(value)) for count, value in line.points] for line in lines]
+    for count in x.ticks:
+        parts.append(
+            element("text", decade_text(count), class_="tick mid", x=x(count), y=_HEIGHT - 26)
+        )
+    middle = (44 + right) / 2
+    parts.append(element("text", "sent by one site", class_="tick mid", x=middle, y=_HEIGHT - 6))
+    drawn = [[(x(count), y(value)) for count, value in line.points] for line in lines]
     for index, (line, points) in enumerate(zip(lines, drawn, strict=True)):
         values = ", ".join(f"{bytes_text(count)}: {value:.3f}" for count, value in line.points)
         path = polyline(points, class_="line")
@@ -120,6 +119,29 @@ def byte_chart(lines: Sequence[Line], *, description: str) -> Markup:
     return _svg(parts, _HEIGHT, description)
 
 
+@dataclass(frozen=True, slots=True)
+class _ByteAxis:
+    """From bytes to pixels, and the numbers of bytes that are written."""
+
+    scale: Scale
+    logarithmic: bool
+    ticks: tuple[int, ...]
+
+    def __call__(self, count: float) -> float:
+        return self.scale(math.log10(count) if self.logarithmic else count)
+
+
+def _byte_axis(low: int, high: int, start: float, end: float) -> _ByteAxis:
+    if high <= _WIDE * low:
+        ticks = nice_ticks(high)
+        return _ByteAxis(Scale(0, ticks[-1], start, end), False, tuple(map(round, ticks)))
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1, 2, 5) if last - first <= 2 else (1,)
+    counts = (step * 10**power for power in range(first, last + 1) for step in steps)
+    scale = Scale(math.log10(low) - 0.05, math.log10(high) + 0.05, start, end)
+    return _ByteAxis(scale, True, tuple(count for count in counts if low <= count <= high))
+
+
 def _spread_row(row: Spread, x: Scale, y: float) -> Markup:
     low, high = max(0.0, row.mean - row.deviation), row.mean + row.deviation
     shape = "diamond" if row.kind == "apart" else "circle"
@@ -131,15 +153,6 @@ def _spread_row(row: Spread, x: Scale, y: float) -> Markup:
         element("text", f"{row.mean:.3f}", class_="value end", x=_WIDTH, y=y + 4),
     ]
     return element("g", *parts, class_=f"row {row.kind}")
-
-
-def _byte_ticks(low: int, high: int) -> list[int]:
-    """1, 2 and 5 times powers of ten between two numbers of bytes; only powers over wide spans."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 2, 5) if last - first <= 2 else (1,)
-    ticks = [step * 10**power for power in range(first, last + 1) for step in steps]
-    inside = [count for count in ticks if low <= count <= high]
-    return inside or [high]
 
 
 def _svg(parts: Sequence[Markup], height: float, description: str) -> Markup:

@@ -129,9 +129,10 @@ def test_equal_jobs_are_known_and_others_told_apart() -> None:
 
     found = jobs("update.rank=8")
     assert list(found)[:2] == ["fedavg-seed1", "fedmrg-seed1"]
-    assert found["fedmrg-seed1"].digest == found["rank-8-seed1"].digest
-    digests = {job.digest for name, job in found.items() if not name.startswith("rank-8")}
-    assert len(digests) == 6
-    assert jobs("update.rank=8", "training.rounds=3")["fedavg-seed1"].digest not in digests
+    assert found["fedmrg-seed1"].training == found["rank-8-seed1"].training
+    assert len({job.digest for job in found.values()}) == 8
+    trainings = {job.training for job in found.values()}
+    assert len(trainings) == 6
+    assert jobs("update.rank=8", "training.rounds=3")["fedavg-seed1"].training not in trainings
     job = found["rank-4-seed2"]
     assert Job.from_json(job.to_json()) == job

@@ -110,11 +110,17 @@ def test_bytes_to_reach_what_the_reference_ends_with() -> None:
             "fedavg": curve(100, (0.1, 0.2, 0.3)),
             "fedmrg": curve(50, (0.2, 0.31, 0.4)),
             "moon": curve(100, (0.0, 0.1, 0.2)),
-        }
+        },
+        [
+            {"name": "full", "computed": True, "bytes": 7},
+            {"name": "ffa", "computed": False, "bytes": 1},
+        ],
     )
     assert [(row["method"], row["round"], row["uplink_bytes"]) for row in rows] == [
         ("fedavg", 3, 300),
         ("fedmrg", 2, 100),
         ("moon", None, None),
+        ("full", 3, 21),
     ]
+    assert [row["computed"] for row in rows] == [False, False, False, True]
     assert bytes_to_reach({"fedmrg": curve(50, (0.2,))}) == []
