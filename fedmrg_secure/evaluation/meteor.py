@@ -41,6 +41,7 @@ def meteor(references: Sequence[str], hypotheses: Sequence[str]) -> float:
     return float(np.mean([meteor_of_pair(*pair) for pair in pairs]))
 
 
+@lru_cache(maxsize=2**15)  # a benchmark looks at each pair as part of several sets
 def meteor_of_pair(reference: str, hypothesis: str) -> float:
     """METEOR (exact and stem) of one pair, in [0, 1); 0 where nothing matches.
 

@@ -11,7 +11,7 @@ from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import party_name
 from fedmrg_secure.crypto.capacity import check_capacity
-from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader
+from fedmrg_secure.crypto.frame import AGGREGATE, vector_bytes
 from fedmrg_secure.crypto.parameters import SchemeParameters
 from fedmrg_secure.data.records import Task
 from fedmrg_secure.data.task import describe_task, load_centre
@@ -95,12 +95,12 @@ class RunPlan:
     @property
     def bytes_up(self) -> int:
         """Bytes of one site's encrypted updates in a training round: exact."""
-        return self.passes * self._vector_bytes(self.sites[0], contributors=1)
+        return self.passes * self._frames(self.sites[0], contributors=1)
 
     @property
     def bytes_down(self) -> int:
         """Bytes of the encrypted sums of a training round with every site in them: exact."""
-        return self.passes * self._vector_bytes(AGGREGATE, contributors=len(self.sites))
+        return self.passes * self._frames(AGGREGATE, contributors=len(self.sites))
 
     @property
     def error_bound(self) -> float:
@@ -141,20 +141,9 @@ class RunPlan:
         manifest.write(folder.coordinator / "session.json")
         return manifest
 
-    def _vector_bytes(self, sender: str, *, contributors: int) -> int:
+    def _frames(self, sender: str, *, contributors: int) -> int:
         size = self.factorization.vector_size
-        return sum(
-            FrameHeader.of_chunk(
-                self.parameters,
-                session=bytes(32),
-                round=1,
-                sender=sender,
-                chunk_index=index,
-                value_count=size,
-                contributors=contributors,
-            ).frame_bytes
-            for index in range(self.parameters.chunk_count(size))
-        )
+        return vector_bytes(self.parameters, size, sender=sender, contributors=contributors)
 
 
 def make_plan(config: RunConfig) -> RunPlan:
