@@ -15,6 +15,7 @@ from fedmrg_secure.coordinator.store import add_sealed_key
 from fedmrg_secure.coordinator.uploads import Upload
 from fedmrg_secure.crypto.frame import AGGREGATE
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope
 from fedmrg_secure.protocol.errors import (
     Conflict,
@@ -37,7 +38,7 @@ class CoordinatorService:
         self._session = session
         self.informed: set[str] = set()
         """sites that have fetched the status of the ended session"""
-        self._handlers: dict[type, Callable[[Call, Any], m.Message]] = {
+        self._handlers: dict[type, Callable[[Call, Any], Message]] = {
             m.GetSession: self._get_session,
             m.AcceptSession: self._accept_session,
             m.GetStatus: self._get_status,
@@ -59,7 +60,7 @@ class CoordinatorService:
         """See `protocol.service.Service.authenticate`."""
         return self._session.access.identify(certificate_pem)
 
-    def answer(self, call: Call, message: m.Message) -> m.Message:
+    def answer(self, call: Call, message: Message) -> Message:
         """The reply to a unary message; raises registered errors."""
         self._session.heard(call.site)
         return self._handlers[type(message)](call, message)
@@ -84,10 +85,10 @@ class CoordinatorService:
             self._session.heard(call.site)
             yield index, self._session.blobs.read(blobs[index])
 
-    def _get_session(self, call: Call, message: m.GetSession) -> m.Message:
+    def _get_session(self, call: Call, message: m.GetSession) -> Message:
         return m.SessionDelivery(self._session.manifest.to_bytes())
 
-    def _accept_session(self, call: Call, message: m.AcceptSession) -> m.Message:
+    def _accept_session(self, call: Call, message: m.AcceptSession) -> Message:
         cap = self._session.manifest.weights[call.site]
         if message.weight > cap:
             raise WeightRefused(f"the weight of {call.site} is at most {cap}")
@@ -113,7 +114,7 @@ class CoordinatorService:
         self._session.report({"event": "site_joined", "site": call.site})
         return m.Receipt()
 
-    def _get_status(self, call: Call, message: m.GetStatus) -> m.Message:
+    def _get_status(self, call: Call, message: m.GetStatus) -> Message:
         session = self._session
         state = session.ledger.state
         current = state.round
@@ -146,13 +147,13 @@ class CoordinatorService:
             return Presence.EXPECTED
         return Presence.LOST if record.lost else Presence.LIVE
 
-    def _heartbeat(self, call: Call, message: m.Heartbeat) -> m.Message:
+    def _heartbeat(self, call: Call, message: m.Heartbeat) -> Message:
         state = self._session.ledger.state
         if state.round is None:
             return m.Pulse(state.phase, 0, RoundPhase.NONE)
         return m.Pulse(state.phase, state.round.number, state.round.phase)
 
-    def _announce(self, call: Call, message: m.Announce) -> m.Message:
+    def _announce(self, call: Call, message: m.Announce) -> Message:
         ledger = self._session.ledger
         with ledger.lock:
             current = self._current_round(call)
@@ -170,7 +171,7 @@ class CoordinatorService:
                 )
         return m.Receipt()
 
-    def _publish_key(self, call: Call, message: m.PublishKey) -> m.Message:
+    def _publish_key(self, call: Call, message: m.PublishKey) -> Message:
         ledger = self._session.ledger
         with ledger.lock:
             current = self._current_round(call)
@@ -205,11 +206,11 @@ class CoordinatorService:
                 f"another key of epoch {message.epoch} is published for {message.recipient}"
             )
 
-    def _fetch_key(self, call: Call, message: m.FetchKey) -> m.Message:
+    def _fetch_key(self, call: Call, message: m.FetchKey) -> Message:
         self._session.require_accepted(call.site)
         return m.KeyDelivery(self._session.store.sealed_key(message.epoch, call.site) or b"")
 
-    def _get_upload_status(self, call: Call, message: m.GetUploadStatus) -> m.Message:
+    def _get_upload_status(self, call: Call, message: m.GetUploadStatus) -> Message:
         session, number = self._session, call.envelope.round
         session.require_accepted(call.site)
         current = session.ledger.state.round
@@ -224,7 +225,7 @@ class CoordinatorService:
             ),
         )
 
-    def _get_aggregate(self, call: Call, message: m.GetAggregate) -> m.Message:
+    def _get_aggregate(self, call: Call, message: m.GetAggregate) -> Message:
         return self._aggregate(call.envelope.round)
 
     def _aggregate(self, round_number: int) -> m.AggregateInfo:
@@ -233,7 +234,7 @@ class CoordinatorService:
             raise NotAvailable(f"round {round_number} has no sum")
         return info
 
-    def _acknowledge(self, call: Call, message: m.Acknowledge) -> m.Message:
+    def _acknowledge(self, call: Call, message: m.Acknowledge) -> Message:
         session = self._session
         closed = {one.number: one for one in session.ledger.state.closed}.get(call.envelope.round)
         if closed is not None:  # it caught up, perhaps after the session's end

@@ -16,9 +16,13 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol.errors import InvalidMessage
 from fedmrg_secure.protocol.v1 import messages_pb2
+
+Message = m.Message | c.Message
+"""What an envelope may hold."""
 
 
 class MessageType(IntEnum):
@@ -43,9 +47,23 @@ class MessageType(IntEnum):
     AGGREGATE_INFO = 17
     DOWNLOAD = 18
     ACKNOWLEDGE = 19
+    DEPOSIT_SHARES = 20
+    COMMIT = 21
+    GET_COHORT = 22
+    COHORT_DELIVERY = 23
+    CO_SIGN_COHORT = 24
+    GET_INCLUSION = 25
+    INCLUSION_DELIVERY = 26
+    CO_SIGN_INCLUSION = 27
+    FETCH_SHARES = 28
+    SHARES_DELIVERY = 29
+    DEPOSIT_SHARE_SUMS = 30
+    PUBLISH_SHARE_SUMS = 31
+    FETCH_OPENING = 32
+    OPENING = 33
 
 
-_CLASSES: Final[dict[MessageType, type[m.Message]]] = {
+_CLASSES: Final[dict[MessageType, type[Message]]] = {
     MessageType.GET_SESSION: m.GetSession,
     MessageType.SESSION_DELIVERY: m.SessionDelivery,
     MessageType.ACCEPT_SESSION: m.AcceptSession,
@@ -65,13 +83,27 @@ _CLASSES: Final[dict[MessageType, type[m.Message]]] = {
     MessageType.AGGREGATE_INFO: m.AggregateInfo,
     MessageType.DOWNLOAD: m.Download,
     MessageType.ACKNOWLEDGE: m.Acknowledge,
+    MessageType.DEPOSIT_SHARES: c.DepositShares,
+    MessageType.COMMIT: c.Commit,
+    MessageType.GET_COHORT: c.GetCohort,
+    MessageType.COHORT_DELIVERY: c.CohortDelivery,
+    MessageType.CO_SIGN_COHORT: c.CoSignCohort,
+    MessageType.GET_INCLUSION: c.GetInclusion,
+    MessageType.INCLUSION_DELIVERY: c.InclusionDelivery,
+    MessageType.CO_SIGN_INCLUSION: c.CoSignInclusion,
+    MessageType.FETCH_SHARES: c.FetchShares,
+    MessageType.SHARES_DELIVERY: c.SharesDelivery,
+    MessageType.DEPOSIT_SHARE_SUMS: c.DepositShareSums,
+    MessageType.PUBLISH_SHARE_SUMS: c.PublishShareSums,
+    MessageType.FETCH_OPENING: c.FetchOpening,
+    MessageType.OPENING: c.Opening,
 }
 _TYPES: Final = {cls: kind for kind, cls in _CLASSES.items()}
 
 T = TypeVar("T")
 
 
-def message_type(message: m.Message) -> MessageType:
+def message_type(message: Message) -> MessageType:
     """The type number of a message."""
     return _TYPES[type(message)]
 
@@ -81,7 +113,7 @@ def encode_message(message: Any) -> bytes:
     return canonical_bytes(_to_proto(message))
 
 
-def decode_message(kind: MessageType, data: bytes) -> m.Message:
+def decode_message(kind: MessageType, data: bytes) -> Message:
     """The message of type `kind` whose canonical encoding `data` is.
 
     Raises:

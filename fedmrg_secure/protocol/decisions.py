@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from fedmrg_secure.protocol.phases import RoundPhase
+from fedmrg_secure.protocol.quorum import Quorum
 from fedmrg_secure.protocol.state import RoundState
 
 
@@ -19,6 +20,23 @@ class MakePlan:
     """These sites make the round's cohort, sorted."""
 
     cohort: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FixCohort:
+    """These sites have committed; all may now certify who may be in the sum. Sorted."""
+
+    committed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUploads:
+    """The cohort is certified."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartAdding:
+    """The included set is certified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +76,18 @@ class FailSession:
     reason: str
 
 
-Step = Wait | MakePlan | FixIncluded | AddUploads | CloseRound | AbortRound | FailSession
+Step = (
+    Wait
+    | MakePlan
+    | FixCohort
+    | OpenUploads
+    | FixIncluded
+    | StartAdding
+    | AddUploads
+    | CloseRound
+    | AbortRound
+    | FailSession
+)
 
 
 def next_step(
@@ -68,6 +97,7 @@ def next_step(
     min_sites: int,
     key_ready: bool,
     overdue: bool,
+    quorum: Quorum | None = None,
 ) -> Step:
     """The step that is due in a round that is not over.
 
@@ -76,10 +106,22 @@ def next_step(
         min_sites: fewer uploads are never added, fewer acknowledgements never close a round.
         key_ready: the cohort's key is published to all of it, or the scheme has none.
         overdue: the round's deadline has passed.
+        quorum: how many certify and open, where sites make round keys.
     """
     present = frozenset(live)
     if round_state.phase is RoundPhase.ANNOUNCING:
-        return _announcing(round_state, present, min_sites, overdue)
+        return _announcing(round_state, present, min_sites, overdue, quorum)
+    if quorum is not None:
+        if round_state.phase is RoundPhase.COMMITTING:
+            return _committing(round_state, present, min_sites, overdue, quorum)
+        if round_state.phase is RoundPhase.CERTIFYING:
+            return _certifying(round_state, present, overdue, quorum)
+        if round_state.phase is RoundPhase.INCLUDING:
+            return _including(round_state, present, overdue, quorum)
+        if round_state.phase is RoundPhase.AGGREGATED:
+            short = _share_sums_missing(round_state, present, overdue, quorum)
+            if short is not None:
+                return short
     if round_state.phase is RoundPhase.UPLOADING:
         return _uploading(round_state, present, min_sites, key_ready, overdue)
     if round_state.phase is RoundPhase.AGGREGATING:
@@ -90,15 +132,109 @@ def next_step(
 
 
 def _announcing(
-    round_state: RoundState, live: frozenset[str], min_sites: int, overdue: bool
+    round_state: RoundState,
+    live: frozenset[str],
+    min_sites: int,
+    overdue: bool,
+    quorum: Quorum | None,
 ) -> Step:
     ready = live & round_state.announced.keys()
-    if len(ready) >= min_sites and (ready == live or overdue):
+    enough = len(ready) >= min_sites
+    if enough and quorum is not None:
+        enough = len(ready) >= quorum.threshold(len(ready))
+    if enough and (ready == live or overdue):
         return MakePlan(tuple(sorted(ready)))
     if overdue:
         return AbortRound(
             "announcements-late",
             f"{len(ready)} sites announced themselves, {min_sites} are needed",
+        )
+    return Wait()
+
+
+def _committing(
+    round_state: RoundState,
+    live: frozenset[str],
+    min_sites: int,
+    overdue: bool,
+    quorum: Quorum,
+) -> Step:
+    """Who has committed and is lost again may come back, but nobody waits for it."""
+    done = live & round_state.committed.keys()
+    waiting = (live & frozenset(round_state.cohort)) - done
+    needed = max(min_sites, quorum.threshold(len(round_state.cohort)))
+    if len(done) >= needed and (not waiting or overdue):
+        return FixCohort(tuple(sorted(done)))
+    if overdue or len(done | waiting) < needed:
+        return AbortRound(
+            "commitments-missing",
+            f"{len(done)} sites have committed and {len(waiting)} more may, {needed} are needed",
+        )
+    return Wait()
+
+
+def _certifying(
+    round_state: RoundState, live: frozenset[str], overdue: bool, quorum: Quorum
+) -> Step:
+    return _signing(
+        round_state,
+        round_state.cohort_signers,
+        round_state.certified,
+        live,
+        overdue,
+        quorum,
+        OpenUploads(),
+    )
+
+
+def _including(
+    round_state: RoundState, live: frozenset[str], overdue: bool, quorum: Quorum
+) -> Step:
+    return _signing(
+        round_state,
+        round_state.inclusion_signers,
+        round_state.included,
+        live,
+        overdue,
+        quorum,
+        StartAdding(),
+    )
+
+
+def _signing(
+    round_state: RoundState,
+    signers: frozenset[str],
+    named: tuple[str, ...],
+    live: frozenset[str],
+    overdue: bool,
+    quorum: Quorum,
+    then: OpenUploads | StartAdding,
+) -> Step:
+    """A statement is certified as soon as enough have signed it."""
+    cohort = round_state.cohort
+    if quorum.is_certified(signers, cohort, named):
+        return then
+    if overdue or not quorum.is_certified(signers | live, cohort, named):
+        return AbortRound(
+            "co-signatures-missing",
+            f"{len(signers)} sites have co-signed, {quorum.threshold(len(cohort))} of "
+            f"{len(cohort)} are needed",
+        )
+    return Wait()
+
+
+def _share_sums_missing(
+    round_state: RoundState, live: frozenset[str], overdue: bool, quorum: Quorum
+) -> Step | None:
+    """While too few share sums are there nobody can open the sum, and the round can be given up."""
+    needed = quorum.threshold(len(round_state.cohort))
+    given = round_state.share_sums
+    if len(given) >= needed:
+        return None
+    if overdue or len(given | (live & frozenset(round_state.cohort))) < needed:
+        return AbortRound(
+            "share-sums-missing",
+            f"{len(given)} sites have published the sums of their shares, {needed} are needed",
         )
     return Wait()
 
@@ -111,7 +247,7 @@ def _uploading(
     overdue: bool,
 ) -> Step:
     done = frozenset(round_state.uploaded)
-    waiting = (live & frozenset(round_state.cohort)) - done
+    waiting = (live & frozenset(round_state.certified or round_state.cohort)) - done
     assert round_state.plan is not None
     if not key_ready and round_state.plan.key_maker not in live:
         return AbortRound(

@@ -15,6 +15,7 @@ from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.types import Signer, Verifier
 from fedmrg_secure.protocol.checks import HASH_BYTES, MAX_UINT32, check_name
 from fedmrg_secure.protocol.codec import (
+    Message,
     MessageType,
     canonical_bytes,
     decode_message,
@@ -28,7 +29,6 @@ from fedmrg_secure.protocol.errors import (
     UnsupportedVersion,
     WrongSession,
 )
-from fedmrg_secure.protocol.messages import Message
 from fedmrg_secure.protocol.v1 import transport_pb2
 
 ENVELOPE_TAG: Final = b"fedmrg/envelope/v1"

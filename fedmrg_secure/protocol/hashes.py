@@ -10,10 +10,13 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from fedmrg_secure.core.canonical import JsonValue, hash_json, tagged_hash
+from fedmrg_secure.protocol.certified import Cohort, Inclusion
 from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
 
 PLAN_TAG: Final = "fedmrg/plan/v1"
 AGGREGATE_TAG: Final = "fedmrg/aggregate/v1"
+COHORT_TAG: Final = "fedmrg/cohort/v1"
+INCLUSION_TAG: Final = "fedmrg/inclusion/v1"
 TRANSCRIPT_TAG: Final = "fedmrg/transcript/v1"
 KEY_MAKER_TAG: Final = "fedmrg/key-maker/v1"
 
@@ -26,6 +29,16 @@ def plan_hash(session: bytes, plan: RoundPlan) -> bytes:
 def aggregate_hash(session: bytes, aggregate: AggregateInfo) -> bytes:
     """Binds included set, weights, uploads and sum, 32 bytes."""
     return hash_json(AGGREGATE_TAG, {"session": session.hex(), "aggregate": to_json(aggregate)})
+
+
+def cohort_hash(session: bytes, cohort: Cohort) -> bytes:
+    """What sites co-sign before they upload, 32 bytes."""
+    return hash_json(COHORT_TAG, {"session": session.hex(), "cohort": to_json(cohort)})
+
+
+def inclusion_hash(session: bytes, inclusion: Inclusion) -> bytes:
+    """What sites co-sign before they open anything, 32 bytes."""
+    return hash_json(INCLUSION_TAG, {"session": session.hex(), "inclusion": to_json(inclusion)})
 
 
 def transcript_hash(previous: bytes, plan: bytes, aggregate: bytes, model: bytes) -> bytes:

@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fedmrg_secure.core.canonical import JsonValue, canonical_json, tagged_hash
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.types import COORDINATOR, check_party_name
 from fedmrg_secure.protocol.errors import InvalidManifest
+from fedmrg_secure.protocol.quorum import CertificateRule, Quorum
 
 SESSION_TAG: Final = "fedmrg/session/v1"
 MANIFEST_VERSION: Final = 1
@@ -48,6 +49,13 @@ class SessionManifest:
     """an elected site makes a key and seals it to the cohort (`ckks-shared`)"""
     rotate_after: int
     """rounds before a new key is made"""
+    round_keys: bool
+    """every site makes a key every round and shares it among the cohort (`ckks-multiparty`)"""
+    colluders: int
+    """T: sites that may collude with the coordinator without any update being opened; with
+    `round_keys` at least 1, else 0"""
+    certificate: str
+    """who co-signs what a certificate names: ``threshold`` or ``unanimous`` (`protocol.quorum`)"""
     factorization_digest: str
     """hash of what the numbers of an update mean"""
     value_count: int
@@ -91,6 +99,18 @@ class SessionManifest:
                 raise InvalidManifest(f"no site may be named {COORDINATOR}")
             if not 1 <= weight <= 1 << 32:
                 raise InvalidManifest(f"the weight cap of {site} must be 1 to 2^32, got {weight}")
+        if self.certificate not in ("threshold", "unanimous"):
+            raise InvalidManifest(
+                f"certificate {self.certificate!r} is neither threshold nor unanimous"
+            )
+        if not int(self.round_keys) <= self.colluders <= 10_000 * self.round_keys:
+            raise InvalidManifest(f"colluders={self.colluders} does not fit round_keys")
+        if self.round_keys and self.shared_key:
+            raise InvalidManifest("a session has a shared key or round keys, not both")
+        if self.round_keys and self.quorum.threshold(self.min_sites) > self.min_sites:
+            raise InvalidManifest(
+                f"{self.min_sites} sites cannot withstand {self.colluders} colluders among them"
+            )
         if len(self.weights) < self.min_sites:
             raise InvalidManifest(
                 f"{len(self.weights)} sites can never be min_sites={self.min_sites}"
@@ -100,6 +120,11 @@ class SessionManifest:
     def sites(self) -> tuple[str, ...]:
         """The expected sites, sorted by name."""
         return tuple(sorted(self.weights))
+
+    @property
+    def quorum(self) -> Quorum:
+        """How many sites certify a statement and open a sum, where there are round keys."""
+        return Quorum(self.colluders, cast(CertificateRule, self.certificate))
 
     def to_bytes(self) -> bytes:
         """The manifest's RFC 8785 encoding: what is stored, sent and hashed."""
@@ -183,7 +208,15 @@ _INTEGER_FIELDS: Final = {
     "join_deadline_ms": _MAX_DAYS_MS,
     "round_deadline_ms": _MAX_DAYS_MS,
 }
-_TEXT_FIELDS: Final = ("federation", "name", "scheme", "software", "clip_norm", "weighting")
+_TEXT_FIELDS: Final = (
+    "federation",
+    "name",
+    "scheme",
+    "software",
+    "clip_norm",
+    "weighting",
+    "certificate",
+)
 
 
 def _check_types(value: dict[str, Any]) -> None:
@@ -192,6 +225,8 @@ def _check_types(value: dict[str, Any]) -> None:
         **dict.fromkeys((*_HASH_FIELDS, *_TEXT_FIELDS), str),
         **dict.fromkeys((*_INTEGER_FIELDS, "version"), int),
         "shared_key": bool,
+        "round_keys": bool,
+        "colluders": int,
         "scheme_parameters": dict,
         "weights": dict,
     }

@@ -155,7 +155,7 @@ class SessionStatus:
     closed_rounds: tuple[int, ...]
     """closed rounds in order: whoever adds their aggregates in this order reaches `state_hash`"""
     plan: RoundPlan | None
-    """of round `round`, from UPLOADING on"""
+    """of round `round`, once it is made"""
     key_available: bool
     """the plan's key, sealed to this site, can be fetched"""
     announced: bool
@@ -163,6 +163,10 @@ class SessionStatus:
     acknowledged: bool
     """what this site has already done in round `round`"""
     sites: tuple[SiteStatus, ...]
+    committed: bool
+    """this site's commitment to round `round` is recorded"""
+    opening_available: bool
+    """enough share sums are there to open the sum of round `round`"""
 
     def __post_init__(self) -> None:
         if len(self.reason) > 500:
@@ -295,9 +299,13 @@ class AggregateInfo:
     key_epoch: int
     key_maker: str
     """the plan's: what a site that was away needs to open the sum"""
+    inclusion_hash: bytes
+    """of the certified included set; empty unless the scheme has round keys"""
 
     def __post_init__(self) -> None:
         check_range("round", self.round, 1, MAX_UINT32)
+        if self.inclusion_hash:
+            check_hash("inclusion_hash", self.inclusion_hash)
         check_hash("plan_hash", self.plan_hash)
         check_key(self.key_epoch, self.key_maker)
         check_sorted_names("included", [entry.site for entry in self.included])
@@ -358,3 +366,4 @@ Message = (
     | Download
     | Acknowledge
 )
+"""Of every session; `protocol.certified` has those of rounds with round keys."""

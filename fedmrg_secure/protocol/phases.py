@@ -24,6 +24,9 @@ class RoundPhase(IntEnum):
     AGGREGATED = 4
     CLOSED = 5
     ABORTED = 6
+    COMMITTING = 7
+    CERTIFYING = 8
+    INCLUDING = 9
 
 
 class Presence(IntEnum):

@@ -17,6 +17,7 @@ from fedmrg_secure.core.logging import get_logger
 from fedmrg_secure.core.types import Signer, Verifier
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol.channel import MAX_MESSAGE_BYTES, TlsIdentity
+from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope, open_envelope, seal_envelope
 from fedmrg_secure.protocol.errors import InvalidMessage, NotAuthenticated
 from fedmrg_secure.protocol.sequence import Sequence
@@ -36,7 +37,7 @@ _CALL_BURST: Final = 400
 
 M = TypeVar("M")
 
-_UNARY: Final[dict[str, type[m.Message]]] = {
+_UNARY: Final[dict[str, type[Message]]] = {
     "AcceptSession": m.AcceptSession,
     "GetStatus": m.GetStatus,
     "Heartbeat": m.Heartbeat,
@@ -145,7 +146,7 @@ class Server:
         return grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
 
     def _unary(
-        self, expected: type[m.Message], *, in_session: bool = True
+        self, expected: type[Message], *, in_session: bool = True
     ) -> Callable[[bytes, grpc.ServicerContext], bytes]:
         def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
             try:
@@ -221,7 +222,7 @@ class Server:
             raise NotAuthenticated("there is no client certificate")
         return self._service.authenticate(certificates[0])
 
-    def _seal(self, reply: m.Message, question: Envelope) -> bytes:
+    def _seal(self, reply: Message, question: Envelope) -> bytes:
         return seal_envelope(
             self._signer,
             reply,

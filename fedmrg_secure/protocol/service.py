@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope
 
 
@@ -47,7 +48,7 @@ class Service(Protocol):
         """
         ...
 
-    def answer(self, call: Call, message: m.Message) -> m.Message:
+    def answer(self, call: Call, message: Message) -> Message:
         """The reply to a unary message."""
         ...
 

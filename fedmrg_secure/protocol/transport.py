@@ -15,6 +15,7 @@ from fedmrg_secure.core.types import COORDINATOR, Signer, Verifier
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol.channel import SERVICE, PatientCaller, TlsIdentity, open_channel
 from fedmrg_secure.protocol.chunks import ResumingStream, StoredChunks, UploadParts
+from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope, open_envelope, seal_envelope
 from fedmrg_secure.protocol.errors import (
     InvalidManifest,
@@ -263,7 +264,7 @@ class CoordinatorClient:
     def _ask(
         self,
         method: str,
-        message: m.Message,
+        message: Message,
         expected: type[M],
         *,
         round_number: int = 0,
@@ -280,7 +281,7 @@ class CoordinatorClient:
 
         return self._open_reply(self._caller.call(attempt), envelope, expected)
 
-    def _seal(self, message: m.Message, round_number: int, session: bytes) -> Envelope:
+    def _seal(self, message: Message, round_number: int, session: bytes) -> Envelope:
         return seal_envelope(
             self._signer,
             message,

@@ -33,6 +33,9 @@ def test_every_term_is_in_the_identifier(name: str) -> None:
     changed: dict[str, object] = {
         "version": 1,
         "shared_key": True,
+        "round_keys": False,
+        "colluders": 0,
+        "certificate": "threshold",
         "scheme_parameters": {"other": 1},
         "weights": {"alpha": 2, "beta": 2, "gamma": 2},
         "weighting": "uniform",

@@ -24,6 +24,9 @@ class RoundPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROUND_PHASE_AGGREGATED: _ClassVar[RoundPhase]
     ROUND_PHASE_CLOSED: _ClassVar[RoundPhase]
     ROUND_PHASE_ABORTED: _ClassVar[RoundPhase]
+    ROUND_PHASE_COMMITTING: _ClassVar[RoundPhase]
+    ROUND_PHASE_CERTIFYING: _ClassVar[RoundPhase]
+    ROUND_PHASE_INCLUDING: _ClassVar[RoundPhase]
 
 class Presence(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,6 +46,9 @@ ROUND_PHASE_AGGREGATING: RoundPhase
 ROUND_PHASE_AGGREGATED: RoundPhase
 ROUND_PHASE_CLOSED: RoundPhase
 ROUND_PHASE_ABORTED: RoundPhase
+ROUND_PHASE_COMMITTING: RoundPhase
+ROUND_PHASE_CERTIFYING: RoundPhase
+ROUND_PHASE_INCLUDING: RoundPhase
 PRESENCE_UNSPECIFIED: Presence
 PRESENCE_EXPECTED: Presence
 PRESENCE_LIVE: Presence
@@ -95,7 +101,7 @@ class Pulse(_message.Message):
     def __init__(self, session_phase: _Optional[_Union[SessionPhase, str]] = ..., round: _Optional[int] = ..., round_phase: _Optional[_Union[RoundPhase, str]] = ...) -> None: ...
 
 class SessionStatus(_message.Message):
-    __slots__ = ("session_phase", "reason", "round", "round_phase", "state_hash", "closed_rounds", "plan", "key_available", "announced", "uploaded", "acknowledged", "sites")
+    __slots__ = ("session_phase", "reason", "round", "round_phase", "state_hash", "closed_rounds", "plan", "key_available", "announced", "uploaded", "acknowledged", "sites", "committed", "opening_available")
     SESSION_PHASE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +114,8 @@ class SessionStatus(_message.Message):
     UPLOADED_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     SITES_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    OPENING_AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     session_phase: SessionPhase
     reason: str
     round: int
@@ -120,7 +128,9 @@ class SessionStatus(_message.Message):
     uploaded: bool
     acknowledged: bool
     sites: _containers.RepeatedCompositeFieldContainer[SiteStatus]
-    def __init__(self, session_phase: _Optional[_Union[SessionPhase, str]] = ..., reason: _Optional[str] = ..., round: _Optional[int] = ..., round_phase: _Optional[_Union[RoundPhase, str]] = ..., state_hash: _Optional[bytes] = ..., closed_rounds: _Optional[_Iterable[int]] = ..., plan: _Optional[_Union[RoundPlan, _Mapping]] = ..., key_available: _Optional[bool] = ..., announced: _Optional[bool] = ..., uploaded: _Optional[bool] = ..., acknowledged: _Optional[bool] = ..., sites: _Optional[_Iterable[_Union[SiteStatus, _Mapping]]] = ...) -> None: ...
+    committed: bool
+    opening_available: bool
+    def __init__(self, session_phase: _Optional[_Union[SessionPhase, str]] = ..., reason: _Optional[str] = ..., round: _Optional[int] = ..., round_phase: _Optional[_Union[RoundPhase, str]] = ..., state_hash: _Optional[bytes] = ..., closed_rounds: _Optional[_Iterable[int]] = ..., plan: _Optional[_Union[RoundPlan, _Mapping]] = ..., key_available: _Optional[bool] = ..., announced: _Optional[bool] = ..., uploaded: _Optional[bool] = ..., acknowledged: _Optional[bool] = ..., sites: _Optional[_Iterable[_Union[SiteStatus, _Mapping]]] = ..., committed: _Optional[bool] = ..., opening_available: _Optional[bool] = ...) -> None: ...
 
 class Announce(_message.Message):
     __slots__ = ("nonce", "state_hash")
@@ -178,6 +188,138 @@ class KeyDelivery(_message.Message):
     envelope: bytes
     def __init__(self, envelope: _Optional[bytes] = ...) -> None: ...
 
+class DepositShares(_message.Message):
+    __slots__ = ("plan_hash", "sealed")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    sealed: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, plan_hash: _Optional[bytes] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Commit(_message.Message):
+    __slots__ = ("plan_hash", "upload_root", "share_hashes")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_ROOT_FIELD_NUMBER: _ClassVar[int]
+    SHARE_HASHES_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    upload_root: bytes
+    share_hashes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, plan_hash: _Optional[bytes] = ..., upload_root: _Optional[bytes] = ..., share_hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class CommittedSite(_message.Message):
+    __slots__ = ("site", "upload_root", "commitment")
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_ROOT_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    site: str
+    upload_root: bytes
+    commitment: bytes
+    def __init__(self, site: _Optional[str] = ..., upload_root: _Optional[bytes] = ..., commitment: _Optional[bytes] = ...) -> None: ...
+
+class Cohort(_message.Message):
+    __slots__ = ("round", "plan_hash", "committed")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    plan_hash: bytes
+    committed: _containers.RepeatedCompositeFieldContainer[CommittedSite]
+    def __init__(self, round: _Optional[int] = ..., plan_hash: _Optional[bytes] = ..., committed: _Optional[_Iterable[_Union[CommittedSite, _Mapping]]] = ...) -> None: ...
+
+class GetCohort(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CohortDelivery(_message.Message):
+    __slots__ = ("cohort", "commitments", "signatures")
+    COHORT_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENTS_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURES_FIELD_NUMBER: _ClassVar[int]
+    cohort: Cohort
+    commitments: _containers.RepeatedScalarFieldContainer[bytes]
+    signatures: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, cohort: _Optional[_Union[Cohort, _Mapping]] = ..., commitments: _Optional[_Iterable[bytes]] = ..., signatures: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class CoSignCohort(_message.Message):
+    __slots__ = ("cohort_hash",)
+    COHORT_HASH_FIELD_NUMBER: _ClassVar[int]
+    cohort_hash: bytes
+    def __init__(self, cohort_hash: _Optional[bytes] = ...) -> None: ...
+
+class Inclusion(_message.Message):
+    __slots__ = ("round", "plan_hash", "cohort_hash", "sites")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    COHORT_HASH_FIELD_NUMBER: _ClassVar[int]
+    SITES_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    plan_hash: bytes
+    cohort_hash: bytes
+    sites: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, round: _Optional[int] = ..., plan_hash: _Optional[bytes] = ..., cohort_hash: _Optional[bytes] = ..., sites: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetInclusion(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class InclusionDelivery(_message.Message):
+    __slots__ = ("inclusion", "signatures")
+    INCLUSION_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURES_FIELD_NUMBER: _ClassVar[int]
+    inclusion: Inclusion
+    signatures: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, inclusion: _Optional[_Union[Inclusion, _Mapping]] = ..., signatures: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class CoSignInclusion(_message.Message):
+    __slots__ = ("inclusion_hash",)
+    INCLUSION_HASH_FIELD_NUMBER: _ClassVar[int]
+    inclusion_hash: bytes
+    def __init__(self, inclusion_hash: _Optional[bytes] = ...) -> None: ...
+
+class FetchShares(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SharesDelivery(_message.Message):
+    __slots__ = ("sealed",)
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    sealed: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class DepositShareSums(_message.Message):
+    __slots__ = ("inclusion_hash", "sealed")
+    INCLUSION_HASH_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    inclusion_hash: bytes
+    sealed: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, inclusion_hash: _Optional[bytes] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class PublishShareSums(_message.Message):
+    __slots__ = ("inclusion_hash", "sum_hashes")
+    INCLUSION_HASH_FIELD_NUMBER: _ClassVar[int]
+    SUM_HASHES_FIELD_NUMBER: _ClassVar[int]
+    inclusion_hash: bytes
+    sum_hashes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, inclusion_hash: _Optional[bytes] = ..., sum_hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class FetchOpening(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Opening(_message.Message):
+    __slots__ = ("plan", "inclusion", "signatures", "publications", "sealed")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    INCLUSION_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURES_FIELD_NUMBER: _ClassVar[int]
+    PUBLICATIONS_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    plan: RoundPlan
+    inclusion: Inclusion
+    signatures: _containers.RepeatedScalarFieldContainer[bytes]
+    publications: _containers.RepeatedScalarFieldContainer[bytes]
+    sealed: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, plan: _Optional[_Union[RoundPlan, _Mapping]] = ..., inclusion: _Optional[_Union[Inclusion, _Mapping]] = ..., signatures: _Optional[_Iterable[bytes]] = ..., publications: _Optional[_Iterable[bytes]] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class GetUploadStatus(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -219,7 +361,7 @@ class IncludedSite(_message.Message):
     def __init__(self, site: _Optional[str] = ..., weight: _Optional[int] = ..., upload_root: _Optional[bytes] = ...) -> None: ...
 
 class AggregateInfo(_message.Message):
-    __slots__ = ("round", "plan_hash", "included", "chunk_hashes", "merkle_root", "total_bytes", "key_epoch", "key_maker")
+    __slots__ = ("round", "plan_hash", "included", "chunk_hashes", "merkle_root", "total_bytes", "key_epoch", "key_maker", "inclusion_hash")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     INCLUDED_FIELD_NUMBER: _ClassVar[int]
@@ -228,6 +370,7 @@ class AggregateInfo(_message.Message):
     TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     KEY_EPOCH_FIELD_NUMBER: _ClassVar[int]
     KEY_MAKER_FIELD_NUMBER: _ClassVar[int]
+    INCLUSION_HASH_FIELD_NUMBER: _ClassVar[int]
     round: int
     plan_hash: bytes
     included: _containers.RepeatedCompositeFieldContainer[IncludedSite]
@@ -236,7 +379,8 @@ class AggregateInfo(_message.Message):
     total_bytes: int
     key_epoch: int
     key_maker: str
-    def __init__(self, round: _Optional[int] = ..., plan_hash: _Optional[bytes] = ..., included: _Optional[_Iterable[_Union[IncludedSite, _Mapping]]] = ..., chunk_hashes: _Optional[_Iterable[bytes]] = ..., merkle_root: _Optional[bytes] = ..., total_bytes: _Optional[int] = ..., key_epoch: _Optional[int] = ..., key_maker: _Optional[str] = ...) -> None: ...
+    inclusion_hash: bytes
+    def __init__(self, round: _Optional[int] = ..., plan_hash: _Optional[bytes] = ..., included: _Optional[_Iterable[_Union[IncludedSite, _Mapping]]] = ..., chunk_hashes: _Optional[_Iterable[bytes]] = ..., merkle_root: _Optional[bytes] = ..., total_bytes: _Optional[int] = ..., key_epoch: _Optional[int] = ..., key_maker: _Optional[str] = ..., inclusion_hash: _Optional[bytes] = ...) -> None: ...
 
 class Download(_message.Message):
     __slots__ = ("first_chunk",)

@@ -28,6 +28,20 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_AGGREGATE_INFO: _ClassVar[MessageType]
     MESSAGE_TYPE_DOWNLOAD: _ClassVar[MessageType]
     MESSAGE_TYPE_ACKNOWLEDGE: _ClassVar[MessageType]
+    MESSAGE_TYPE_DEPOSIT_SHARES: _ClassVar[MessageType]
+    MESSAGE_TYPE_COMMIT: _ClassVar[MessageType]
+    MESSAGE_TYPE_GET_COHORT: _ClassVar[MessageType]
+    MESSAGE_TYPE_COHORT_DELIVERY: _ClassVar[MessageType]
+    MESSAGE_TYPE_CO_SIGN_COHORT: _ClassVar[MessageType]
+    MESSAGE_TYPE_GET_INCLUSION: _ClassVar[MessageType]
+    MESSAGE_TYPE_INCLUSION_DELIVERY: _ClassVar[MessageType]
+    MESSAGE_TYPE_CO_SIGN_INCLUSION: _ClassVar[MessageType]
+    MESSAGE_TYPE_FETCH_SHARES: _ClassVar[MessageType]
+    MESSAGE_TYPE_SHARES_DELIVERY: _ClassVar[MessageType]
+    MESSAGE_TYPE_DEPOSIT_SHARE_SUMS: _ClassVar[MessageType]
+    MESSAGE_TYPE_PUBLISH_SHARE_SUMS: _ClassVar[MessageType]
+    MESSAGE_TYPE_FETCH_OPENING: _ClassVar[MessageType]
+    MESSAGE_TYPE_OPENING: _ClassVar[MessageType]
 MESSAGE_TYPE_UNSPECIFIED: MessageType
 MESSAGE_TYPE_GET_SESSION: MessageType
 MESSAGE_TYPE_SESSION_DELIVERY: MessageType
@@ -48,6 +62,20 @@ MESSAGE_TYPE_GET_AGGREGATE: MessageType
 MESSAGE_TYPE_AGGREGATE_INFO: MessageType
 MESSAGE_TYPE_DOWNLOAD: MessageType
 MESSAGE_TYPE_ACKNOWLEDGE: MessageType
+MESSAGE_TYPE_DEPOSIT_SHARES: MessageType
+MESSAGE_TYPE_COMMIT: MessageType
+MESSAGE_TYPE_GET_COHORT: MessageType
+MESSAGE_TYPE_COHORT_DELIVERY: MessageType
+MESSAGE_TYPE_CO_SIGN_COHORT: MessageType
+MESSAGE_TYPE_GET_INCLUSION: MessageType
+MESSAGE_TYPE_INCLUSION_DELIVERY: MessageType
+MESSAGE_TYPE_CO_SIGN_INCLUSION: MessageType
+MESSAGE_TYPE_FETCH_SHARES: MessageType
+MESSAGE_TYPE_SHARES_DELIVERY: MessageType
+MESSAGE_TYPE_DEPOSIT_SHARE_SUMS: MessageType
+MESSAGE_TYPE_PUBLISH_SHARE_SUMS: MessageType
+MESSAGE_TYPE_FETCH_OPENING: MessageType
+MESSAGE_TYPE_OPENING: MessageType
 
 class Envelope(_message.Message):
     __slots__ = ("version", "type", "session", "round", "sequence", "sender", "reply_to", "payload", "signature")
