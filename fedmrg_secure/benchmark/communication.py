@@ -128,6 +128,7 @@ def _uplink(config: RunConfig, factorization: Factorization, sites: int) -> Upli
         clip_norm=config.update.clip_norm,
         precision_bits=config.update.precision_bits,
         total_weight=Fraction(sites),
+        wire_bits=config.secure_aggregation.wire_bits,
     )
     frames = vector_bytes(parameters, factorization.vector_size, sender=_SITE)
     layouts = factorization.layouts

@@ -16,6 +16,7 @@ from fedmrg_secure.client.policy import Terms, check_manifest
 from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.round import acknowledge, take_part
+from fedmrg_secure.client.signing_record import SigningRecord
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, SiteStore, hash_state
 from fedmrg_secure.core.config import RunConfig
@@ -206,6 +207,7 @@ def _join(
         coordinator=client,
         store=store,
         private=private,
+        signed=SigningRecord(store.folder),
         records=model.records,
         trainer=model.trainer,
         factorization=model.factorization,
@@ -268,11 +270,8 @@ def _is_open_to(site: Site, status: SessionStatus, applied: Applied) -> bool:
     if status.round_phase is RoundPhase.ANNOUNCING:
         return True
     planned = status.plan is not None and site.name in status.plan.sites
-    return planned and status.round_phase in (
-        RoundPhase.UPLOADING,
-        RoundPhase.AGGREGATING,
-        RoundPhase.AGGREGATED,
-    )
+    over = status.round_phase in (RoundPhase.CLOSED, RoundPhase.ABORTED)
+    return planned and not over
 
 
 @contextmanager

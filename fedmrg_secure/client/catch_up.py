@@ -6,10 +6,10 @@ has the hash that the next plan starts from, and the same transcript of hashes.
 
 from __future__ import annotations
 
-from fedmrg_secure.client.keyring import scheme_of_round
 from fedmrg_secure.client.opening import apply_sum, open_sum
 from fedmrg_secure.client.policy import AggregateRefused, check_past_aggregate
 from fedmrg_secure.client.progress import Stopwatch
+from fedmrg_secure.client.schemes import scheme_to_open
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied
 from fedmrg_secure.protocol.messages import SessionStatus
@@ -28,7 +28,7 @@ def catch_up(site: Site, status: SessionStatus, applied: Applied) -> Applied:
         if aggregate is None:
             raise AggregateRefused(f"the sum of closed round {round_number} is not to be had")
         check_past_aggregate(aggregate, site.manifest)
-        scheme = scheme_of_round(site, aggregate)
+        scheme = scheme_to_open(site, aggregate)
         total = open_sum(site, scheme, aggregate, Stopwatch())
         base = site.store.load_state(applied.training_round)
         applied = apply_sum(site, aggregate, base, total, applied)

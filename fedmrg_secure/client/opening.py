@@ -27,13 +27,15 @@ def open_sum(site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwa
     """The exact integer sum, shape (vector_size,), opened frame by frame as it comes in.
 
     Raises:
-        OpeningRefused: the sum was altered or is under another key. The key is spoiled: refusing
-            tells whoever altered the sum one bit, so there is no second try, restart or not.
+        OpeningRefused: the sum was altered or is under another key. A shared key is spoiled:
+            refusing tells whoever altered the sum one bit, so there is no second try, restart or
+            not. A round's key serves one sum anyway.
     """
     try:
         return _open_frames(site, scheme, aggregate, watch)
     except OpeningRefused:
-        site.store.spoil_key(aggregate.key_epoch)
+        if site.manifest.shared_key:
+            site.store.spoil_key(aggregate.key_epoch)
         raise
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 from fedmrg_secure import __version__
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import FedmrgError
-from fedmrg_secure.crypto.parameters import SchemeParameters
+from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, SchemeParameters
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
 from fedmrg_secure.update.fixed_point import FixedPoint
@@ -67,22 +67,28 @@ def check_manifest(
     Raises:
         ManifestRefused: naming every term that differs.
     """
+    secure = config.secure_aggregation
     codec = FixedPoint(config.update.clip_norm, config.update.precision_bits)
     parameters = SchemeParameters.for_config(
-        config.secure_aggregation.scheme,
+        secure.scheme,
         sites=len(manifest.sites),
         max_abs_value=codec.max_abs_value,
         max_norm=codec.max_norm,
+        wire_bits=secure.wire_bits,
     )
+    own_keys = secure.scheme == CKKS_MULTIPARTY
     differing = [
         f"{name} is {given!r}, this site has {own!r}"
         for name, given, own in (
             ("federation", manifest.federation, terms.federation),
             ("run", manifest.name, config.name),
             ("rounds", manifest.rounds, config.training.rounds * terms.passes),
-            ("scheme", manifest.scheme, config.secure_aggregation.scheme),
+            ("scheme", manifest.scheme, secure.scheme),
             ("scheme parameters", manifest.scheme_digest, parameters.digest),
-            ("rotate_after", manifest.rotate_after, config.secure_aggregation.rotate_after),
+            ("rotate_after", manifest.rotate_after, secure.rotate_after),
+            ("round_keys", manifest.round_keys, own_keys),
+            ("colluders", manifest.colluders, secure.colluders if own_keys else 0),
+            ("certificate", manifest.certificate, secure.certificate),
             ("factorization", manifest.factorization_digest, terms.factorization_digest),
             ("values of an update", manifest.value_count, terms.value_count),
             ("base model", manifest.base_hash, terms.base_hash),

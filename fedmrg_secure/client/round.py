@@ -1,21 +1,20 @@
 """One round at a site, from the announcement to the acknowledgement.
 
 Read `take_part` from top to bottom: policy check, local training, factorised update, clip, fixed
-point, encrypt, upload, download, open, verify, apply, acknowledge. Each step may be interrupted by
-a kill; called again, it goes on from what is on disk.
+point, encrypt, commit, certify, upload, include, download, open, verify, apply, acknowledge (what
+is certified and how is in `certifying`). Each step may be interrupted by a kill; called again, it
+goes on from what is on disk.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from fedmrg_secure.client.keyring import scheme_of_round
+from fedmrg_secure.client.certifying import certify_cohort, certify_inclusion, commit
 from fedmrg_secure.client.opening import apply_sum, open_sum
 from fedmrg_secure.client.policy import (
     AggregateRefused,
@@ -25,8 +24,11 @@ from fedmrg_secure.client.policy import (
 )
 from fedmrg_secure.client.private_store import KeptUpdate
 from fedmrg_secure.client.progress import Stopwatch
+from fedmrg_secure.client.schemes import scheme_to_encrypt, scheme_to_open
+from fedmrg_secure.client.signing_record import SignedRound
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, Outgoing
+from fedmrg_secure.client.waiting import statuses
 from fedmrg_secure.core.types import FloatVector
 from fedmrg_secure.crypto.frame import FrameHeader, encode_frame
 from fedmrg_secure.crypto.scheme import Scheme
@@ -35,13 +37,9 @@ from fedmrg_secure.protocol.hashes import plan_hash
 from fedmrg_secure.protocol.messages import (
     AggregateInfo,
     RoundPlan,
-    SessionStatus,
     UploadManifest,
 )
 from fedmrg_secure.protocol.phases import RoundPhase
-
-_PACE_S: Final = 0.15
-_OVER: Final = (RoundPhase.CLOSED, RoundPhase.ABORTED)
 
 State = Mapping[str, npt.NDArray[np.float32]]
 
@@ -85,19 +83,33 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
         transcript=bytes.fromhex(applied.transcript),
     )
     digest = plan_hash(site.session, plan)
+    if site.manifest.round_keys:
+        site.signed.begin(SignedRound(round_number, applied.model_hash, digest.hex()))
     site.log({"type": "round.planned", "round": round_number, "plan_hash": digest.hex()})
-    scheme = scheme_of_round(site, plan)
-
     outgoing = site.store.outgoing(digest.hex())
     if outgoing is None:
+        scheme = scheme_to_encrypt(site, plan, digest)
         with watch.measure("train"):
             update = _train(site, applied, base, measured)
         with watch.measure("encrypt"):
             site.progress.enter("encrypting", round_number)
             outgoing = _encrypt(site, plan, digest, scheme, update)
-    with watch.measure("upload"):
-        site.progress.enter("uploading", round_number)
-        accepted = _upload(site, round_number, digest, outgoing)
+    cohort = None
+    if site.manifest.round_keys:
+        with watch.measure("certify"):
+            commit(site, plan, digest, outgoing)
+            cohort = certify_cohort(site, plan, digest)
+        if cohort is None:
+            return applied
+    accepted = False
+    if cohort is None or site.name in cohort.statement.sites:
+        with watch.measure("upload"):
+            site.progress.enter("uploading", round_number)
+            accepted = _upload(site, round_number, digest, outgoing)
+    if cohort is not None:
+        with watch.measure("certify"):
+            if not certify_inclusion(site, plan, digest, cohort):
+                return applied
 
     with watch.measure("wait"):
         site.progress.enter("waiting", round_number)
@@ -107,10 +119,13 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     check_aggregate(aggregate, plan, digest, site.manifest)
     included = _check_own_upload(site, aggregate, outgoing, accepted=accepted)
     site.progress.enter("opening", round_number)
-    total = open_sum(site, scheme, aggregate, watch)
+    with watch.measure("open"):
+        opener = scheme_to_open(site, aggregate)
+    total = open_sum(site, opener, aggregate, watch)
     with watch.measure("open"):
         after = apply_sum(site, aggregate, base, total, applied)
     site.store.clear_outgoing()
+    site.store.forget_round_key()
     acknowledge(site, after)
     site.progress.emit(
         "round",
@@ -154,7 +169,7 @@ def _announce(site: Site, round_number: int, applied: Applied) -> bytes:
 
 def _await_plan(site: Site, round_number: int) -> RoundPlan | None:
     """The round's plan; None if the round is over or was planned without this site."""
-    for status in _statuses(site, round_number):
+    for status in statuses(site, round_number):
         if status.plan is not None:
             return status.plan if site.name in status.plan.sites else None
     return None
@@ -237,13 +252,13 @@ def _upload(site: Site, round_number: int, digest: bytes, outgoing: Outgoing) ->
 
 def _await_aggregate(site: Site, round_number: int) -> AggregateInfo | None:
     """What the round was summed to; None if it was aborted."""
-    for status in _statuses(site, round_number, ended=False):
+    for status in statuses(site, round_number, ended=False):
         if status.round_phase is RoundPhase.ABORTED and status.round == round_number:
             return None
-        if status.round > round_number or status.round_phase in (
-            RoundPhase.AGGREGATED,
-            RoundPhase.CLOSED,
-        ):
+        summed = status.round_phase.has_reached(RoundPhase.AGGREGATED)
+        if site.manifest.round_keys and status.round_phase is RoundPhase.AGGREGATED:
+            summed = status.opening_available
+        if summed or status.round > round_number:
             return site.coordinator.get_aggregate(round_number)
     return None
 
@@ -262,13 +277,3 @@ def _check_own_upload(
                 )
             return True
     return False
-
-
-def _statuses(site: Site, round_number: int, *, ended: bool = True) -> Iterator[SessionStatus]:
-    """Poll until the round is over (or, with `ended` False, for ever); each status once."""
-    while True:
-        status = site.status()
-        if ended and (status.round != round_number or status.round_phase in _OVER):
-            return
-        yield status
-        time.sleep(_PACE_S)

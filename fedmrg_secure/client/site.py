@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
+from fedmrg_secure.client.signing_record import SigningRecord
 from fedmrg_secure.client.state import SiteStore
 from fedmrg_secure.core.canonical import JsonValue
 from fedmrg_secure.core.config import RunConfig
@@ -43,6 +44,7 @@ class Site:
     coordinator: CoordinatorClient
     store: SiteStore
     private: PrivateStore
+    signed: SigningRecord
     records: int
     """on which it trains"""
     trainer: SiteTrainer

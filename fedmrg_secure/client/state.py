@@ -6,6 +6,8 @@
     state/round-0003.safetensors  the shared state after round 3 (0: the initial state)
     state/round-0003.json         its hash, and the hash of the history up to it
     state/keys/epoch-1.key        the federation's decryption key of an epoch (mode 0600)
+    state/keys/round-HASH.key     this site's own key of the round in hand (mode 0600)
+    state/signed.json             what this site has signed of each round
     state/nonce.json              this site's nonce of the round in hand
     state/outgoing/               the encrypted update of the round in hand, not yet acknowledged
     state/finished                the session has finished
@@ -199,6 +201,21 @@ class SiteStore:
         content = {name: value.hex() for name, value in sealed.items()}
         write_durably(self._sealed_path(epoch), json.dumps(content).encode())
 
+    def round_key(self, plan_hash: str) -> SecretBytes | None:
+        """This site's own key of the round with this plan, None if it has made none."""
+        path = self._round_key_path(plan_hash)
+        return SecretBytes(path.read_bytes()) if path.exists() else None
+
+    def save_round_key(self, plan_hash: str, key: SecretBytes) -> None:
+        """Keep this site's own key of a round; those of other rounds are removed."""
+        self.forget_round_key()
+        write_durably(self._round_key_path(plan_hash), key.reveal(), mode=0o600)
+
+    def forget_round_key(self) -> None:
+        """Remove this site's own key: it has served its one round."""
+        for path in (self.folder / "keys").glob("round-*.key"):
+            path.unlink()
+
     def forget_keys(self) -> None:
         """Remove every decryption key: the session is over."""
         for path in (self.folder / "keys").iterdir():
@@ -241,6 +258,7 @@ class SiteStore:
         return Outgoing(plan_hash, chunk_hashes, root, total_bytes, folder)
 
     def clear_outgoing(self) -> None:
+        """Remove the encrypted update of the round in hand."""
         shutil.rmtree(self._outgoing_folder, ignore_errors=True)
 
     def nonce(self, round_number: int) -> bytes:
@@ -273,6 +291,9 @@ class SiteStore:
 
     def _sealed_path(self, epoch: int) -> Path:
         return self.folder / "keys" / f"epoch-{epoch}.sealed.json"
+
+    def _round_key_path(self, plan_hash: str) -> Path:
+        return self.folder / "keys" / f"round-{plan_hash[:16]}.key"
 
     def _key_path(self, epoch: int) -> Path:
         return self.folder / "keys" / f"epoch-{epoch}.key"

@@ -179,8 +179,23 @@ class UpdateConfig(Section):
 class SecureAggregationConfig(Section):
     """How updates are encrypted."""
 
-    scheme: Literal["ckks-shared", "insecure-plaintext"] = Field(
-        "ckks-shared", description="insecure-plaintext encrypts nothing"
+    scheme: Literal["ckks-multiparty", "ckks-shared", "insecure-plaintext"] = Field(
+        "ckks-multiparty",
+        description="whose keys: each site's own for each round, one shared by all sites, or none",
+    )
+    colluders: int = Field(
+        1,
+        ge=1,
+        description="ckks-multiparty: sites that may collude with a cheating coordinator without "
+        "any update being opened",
+    )
+    certificate: Literal["threshold", "unanimous"] = Field(
+        "threshold",
+        description="ckks-multiparty: unanimous also withstands all included sites but two, and "
+        "aborts a round that loses a site between upload and co-signature",
+    )
+    wire_bits: Literal[16, 20, 24, 30] = Field(
+        20, description="ckks-multiparty: bits of a value on the wire; fewer bits, larger error"
     )
     acknowledge_collusion_risk: bool = Field(
         False, description="ckks-shared: the coordinator together with any one site can decrypt"
@@ -232,6 +247,6 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     update: UpdateConfig = UpdateConfig()
-    secure_aggregation: SecureAggregationConfig
+    secure_aggregation: SecureAggregationConfig = SecureAggregationConfig()
     federation: FederationConfig = FederationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

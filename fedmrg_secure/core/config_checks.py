@@ -155,6 +155,15 @@ def _federation(config: RunConfig) -> Iterator[Finding]:
             ("federation", "min_sites"),
             "must be at least 2 with encryption: a sum of one update is that update",
         )
+    secure = config.secure_aggregation
+    least = secure.colluders + 1  # the smallest cohort whose threshold it can reach
+    if secure.scheme == "ckks-multiparty" and federation.min_sites < least:
+        yield Finding(
+            ("secure_aggregation", "colluders"),
+            f"is {secure.colluders}: {federation.min_sites} sites cannot keep an update from "
+            f"{secure.colluders} of them and the coordinator",
+            f"set federation.min_sites to {least} or more, or lower secure_aggregation.colluders",
+        )
     if federation.round_deadline_s <= federation.site_timeout_s:
         yield Finding(
             ("federation", "round_deadline_s"),

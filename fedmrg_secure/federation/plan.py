@@ -201,6 +201,7 @@ def _assemble(
         clip_norm=codec.clip_norm,
         precision_bits=codec.precision_bits,
         max_error=config.secure_aggregation.max_error,
+        wire_bits=config.secure_aggregation.wire_bits,
         total_weight=Fraction(sum(weights.values()), max(weights.values())),
     )
     return RunPlan(

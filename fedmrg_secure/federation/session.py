@@ -14,7 +14,7 @@ from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import party_name
 from fedmrg_secure.crypto.capacity import check_capacity
-from fedmrg_secure.crypto.parameters import CKKS_SHARED, SchemeParameters
+from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, CKKS_SHARED, SchemeParameters
 from fedmrg_secure.crypto.roster import Roster
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.protocol.manifest import SessionManifest
@@ -64,6 +64,7 @@ def pin_session(
         clip_norm=config.update.clip_norm,
         precision_bits=config.update.precision_bits,
         max_error=config.secure_aggregation.max_error,
+        wire_bits=config.secure_aggregation.wire_bits,
         total_weight=Fraction(sum(caps.values()), max(caps.values())),
     )
     return make_manifest(config, roster, generator, factorization, parameters, caps)
@@ -78,6 +79,7 @@ def make_manifest(
     weights: Mapping[str, int],
 ) -> SessionManifest:
     """The manifest of a fresh session; `weights` holds each site's largest weight."""
+    own_keys = parameters.scheme == CKKS_MULTIPARTY
     return SessionManifest(
         federation=roster.federation,
         name=config.name,
@@ -88,9 +90,9 @@ def make_manifest(
         scheme_digest=parameters.digest,
         shared_key=parameters.scheme == CKKS_SHARED,
         rotate_after=config.secure_aggregation.rotate_after,
-        round_keys=False,
-        colluders=0,
-        certificate="threshold",
+        round_keys=own_keys,
+        colluders=config.secure_aggregation.colluders if own_keys else 0,
+        certificate=config.secure_aggregation.certificate,
         factorization_digest=factorization.digest,
         value_count=factorization.vector_size,
         base_hash=generator.base_hash,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 
 class SessionPhase(IntEnum):
@@ -27,6 +28,27 @@ class RoundPhase(IntEnum):
     COMMITTING = 7
     CERTIFYING = 8
     INCLUDING = 9
+
+    def has_reached(self, other: RoundPhase) -> bool:
+        """Whether a round in this phase has come as far as `other`; an aborted one never has."""
+        return _ORDER.get(self, -1) >= _ORDER[other]
+
+
+_ORDER: Final = {
+    phase: place
+    for place, phase in enumerate(
+        (
+            RoundPhase.ANNOUNCING,
+            RoundPhase.COMMITTING,
+            RoundPhase.CERTIFYING,
+            RoundPhase.UPLOADING,
+            RoundPhase.INCLUDING,
+            RoundPhase.AGGREGATING,
+            RoundPhase.AGGREGATED,
+            RoundPhase.CLOSED,
+        )
+    )
+}
 
 
 class Presence(IntEnum):

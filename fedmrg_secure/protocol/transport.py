@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from fedmrg_secure.core.merkle import leaf_hash
 from fedmrg_secure.core.types import COORDINATOR, Signer, Verifier
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol.certified_calls import CertifiedCalls
 from fedmrg_secure.protocol.channel import SERVICE, PatientCaller, TlsIdentity, open_channel
 from fedmrg_secure.protocol.chunks import ResumingStream, StoredChunks, UploadParts
 from fedmrg_secure.protocol.codec import Message
@@ -170,6 +171,11 @@ class CoordinatorClient:
         if (published.epoch, published.recipient) != (epoch, self._signer.party):
             raise ReplyRefused("the delivered key is of another epoch or for another site")
         return published.sealed
+
+    @property
+    def certified(self) -> CertifiedCalls:
+        """The calls of rounds with round keys."""
+        return CertifiedCalls(self._ask, self._verifier, self._session)
 
     def upload_status(self, round_number: int) -> m.UploadStatus:
         """What of this site's upload is stored at the coordinator."""

@@ -16,6 +16,7 @@ from fedmrg_secure.reports.run import Run
 from fedmrg_secure.reports.wording import count_text, plural
 
 _SCHEME_TITLES: Final = {
+    "ckks-multiparty": "multiparty CKKS, a key of each site's own for each round (ckks-multiparty)",
     "ckks-shared": "CKKS, one secret key shared by the sites (ckks-shared)",
     "insecure-plaintext": "none (insecure-plaintext)",
 }

@@ -33,17 +33,22 @@ class Visibility:
     dangerous: bool = False
 
 
-def visibility(scheme: str, *, weighting: str, dual: bool = False) -> tuple[Visibility, ...]:
+def visibility(
+    scheme: str, *, weighting: str, dual: bool = False, sites: int = 2, threshold: int = 2
+) -> tuple[Visibility, ...]:
     """The table for one scheme.
 
     It says what the protocol gives each party when every party runs on its own computer.
 
     Args:
-        scheme: ``ckks-shared`` or ``insecure-plaintext``.
+        scheme: one of the configuration's.
+        sites: of the federation, for ``ckks-multiparty``.
+        threshold: sites of a full cohort that open a sum together, for ``ckks-multiparty``.
         weighting: ``uniform`` or ``records``.
         dual: whether sites have a specialized adapter.
     """
-    plain = scheme == "insecure-plaintext"
+    plain, own_keys = scheme == "insecure-plaintext", scheme == "ckks-multiparty"
+    needed = f"{threshold} of {sites} sites must join the coordinator"
     opened: tuple[str, str] = (
         (YES, "not encrypted") if plain else (NO, "no key, no code to use one")
     )
@@ -60,14 +65,11 @@ def visibility(scheme: str, *, weighting: str, dual: bool = False) -> tuple[Visi
         _row(
             "One site's update, readable",
             (YES, ""),
-            (
-                NO,
-                "never receives it"
-                if plain
-                else "holds the key; gets the ciphertext only from a coordinator that cheats",
-            ),
+            (NO, _OTHERS_UPDATE[scheme]),
             opened,
-            (YES, "" if plain else "ciphertext from one, key from the other"),
+            (NO, needed)
+            if own_keys
+            else (YES, "" if plain else "ciphertext from one, key from the other"),
             (NO, "mutual TLS"),
             dangerous=True,
         ),
@@ -80,7 +82,18 @@ def visibility(scheme: str, *, weighting: str, dual: bool = False) -> tuple[Visi
             (NO, "mutual TLS"),
         ),
     ]
-    if not plain:
+    if own_keys:
+        rows.append(
+            _row(
+                "The key of a site's update, fresh every round",
+                (YES, ""),
+                (PART, "one share, which alone says nothing"),
+                (NO, "passes shares on sealed to each site (HPKE)"),
+                (NO, needed),
+                (NO, ""),
+            )
+        )
+    elif not plain:
         rows.append(
             _row(
                 "The decryption key",
@@ -112,6 +125,13 @@ def visibility(scheme: str, *, weighting: str, dual: bool = False) -> tuple[Visi
         ),
     ]
     return tuple(rows)
+
+
+_OTHERS_UPDATE: Final = {
+    "insecure-plaintext": "never receives it",
+    "ckks-shared": "holds the key; gets the ciphertext only from a coordinator that cheats",
+    "ckks-multiparty": "holds no key of it, and never receives it",
+}
 
 
 def _row(thing: str, *cells: tuple[str, str], dangerous: bool = False) -> Visibility:

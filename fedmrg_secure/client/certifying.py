@@ -1,0 +1,103 @@
+"""How sites rather than the coordinator decide who is in a sum: commit, certify, include, open.
+
+Each function may be interrupted by a kill; called again, it goes on from what is on disk.
+"""
+
+from __future__ import annotations
+
+from fedmrg_secure.client.certificates import (
+    CheckedCohort,
+    check_cohort,
+    check_inclusion,
+    check_signatures,
+)
+from fedmrg_secure.client.round_keys import publish_share_sum, seal_shares
+from fedmrg_secure.client.signing_record import SignedRound
+from fedmrg_secure.client.site import Site
+from fedmrg_secure.client.state import Outgoing
+from fedmrg_secure.client.waiting import reaches
+from fedmrg_secure.protocol import certified as c
+from fedmrg_secure.protocol.certified_calls import hashes_of
+from fedmrg_secure.protocol.errors import WrongPhase, WrongRound
+from fedmrg_secure.protocol.messages import RoundPlan
+from fedmrg_secure.protocol.phases import RoundPhase
+
+
+def commit(site: Site, plan: RoundPlan, digest: bytes, outgoing: Outgoing) -> None:
+    """Bind this site to its encrypted update and its key, unless the round went on without it."""
+    if site.status().committed:
+        return
+    sealed = seal_shares(site, plan, digest)
+    hashes = tuple(one.hex() for one in hashes_of(sealed))
+    site.signed.commit(plan.round, outgoing.merkle_root, hashes)
+    site.log(
+        {
+            "type": "round.committed",
+            "round": plan.round,
+            "plan_hash": digest.hex(),
+            "upload_root": outgoing.merkle_root,
+        }
+    )
+    root = bytes.fromhex(outgoing.merkle_root)
+    try:
+        site.coordinator.certified.commit(plan.round, digest, root, sealed)
+    except (WrongPhase, WrongRound) as error:
+        site.progress.emit("excluded", round=plan.round, reason=str(error))
+
+
+def certify_cohort(site: Site, plan: RoundPlan, digest: bytes) -> CheckedCohort | None:
+    """Check and co-sign who may be in the sum; the cohort once enough have; None if it is over.
+
+    Raises:
+        CertificateRefused, SignatureRefused: it is not what this site may sign.
+    """
+    site.progress.enter("certifying", plan.round)
+    if not reaches(site, plan.round, RoundPhase.CERTIFYING):
+        return None
+    calls = site.coordinator.certified
+    cohort = check_cohort(site, plan, digest, calls.cohort(plan.round), _bound(site, plan))
+    site.signed.sign_cohort(plan.round, cohort.hash.hex())
+    site.log({"type": "cohort.signed", "round": plan.round, "cohort_hash": cohort.hash.hex()})
+    try:
+        calls.co_sign_cohort(plan.round, cohort.hash)
+    except (WrongPhase, WrongRound):
+        return None
+    if not reaches(site, plan.round, RoundPhase.UPLOADING):
+        return None
+    signatures = calls.cohort(plan.round).signatures
+    check_signatures(site, plan, cohort.hash, c.CoSignCohort, signatures, cohort.statement.sites)
+    return cohort
+
+
+def certify_inclusion(site: Site, plan: RoundPlan, digest: bytes, cohort: CheckedCohort) -> bool:
+    """Check and co-sign who is in the sum, then help to open it; False if the round is over.
+
+    Raises:
+        CertificateRefused, SignatureRefused: it is not what this site may sign.
+        ShareRefused: a key's share is not what its site has committed to.
+    """
+    if not reaches(site, plan.round, RoundPhase.INCLUDING):
+        return False
+    calls = site.coordinator.certified
+    inclusion = calls.inclusion(plan.round).inclusion
+    statement = check_inclusion(site, plan, digest, cohort, inclusion)
+    site.signed.sign_inclusion(
+        plan.round, statement.hex(), inclusion.sites, least=site.manifest.min_sites
+    )
+    site.log({"type": "inclusion.signed", "round": plan.round, "inclusion_hash": statement.hex()})
+    try:
+        calls.co_sign_inclusion(plan.round, statement)
+        if not reaches(site, plan.round, RoundPhase.AGGREGATING):
+            return False
+        signatures = calls.inclusion(plan.round).signatures
+        check_signatures(site, plan, statement, c.CoSignInclusion, signatures, inclusion.sites)
+        publish_share_sum(site, plan, digest, cohort, inclusion)
+    except (WrongPhase, WrongRound):
+        return False
+    return True
+
+
+def _bound(site: Site, plan: RoundPlan) -> SignedRound:
+    entry = site.signed.of_round(plan.round)
+    assert entry is not None, "begun with the plan"
+    return entry

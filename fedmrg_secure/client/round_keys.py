@@ -1,0 +1,191 @@
+"""This site's key of a round: made, shared out, and later summed up with the others' and opened.
+
+The key lies in the site's state folder, readable by its owner only, from before the update is
+encrypted until the sum is applied. Shares travel sealed to one holder, bound to session, round,
+plan, sender and holder; the sum of shares travels the same way. The coordinator opens none of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar, Final
+
+from fedmrg_secure.client.certificates import CheckedCohort, check_signatures
+from fedmrg_secure.client.policy import AggregateRefused
+from fedmrg_secure.client.site import Site
+from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.crypto.multiparty.scheme import (
+    KeyShare,
+    RoundKey,
+    SumKey,
+    add_shares,
+    combine,
+)
+from fedmrg_secure.crypto.seal_key import SealedKeyInvalid, open_sealed, seal, sealing_info
+from fedmrg_secure.protocol import certified as c
+from fedmrg_secure.protocol.certified_calls import hashes_of
+from fedmrg_secure.protocol.hashes import inclusion_hash, plan_hash
+from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
+
+_SHARE: Final = "round-key-share"
+_SUM: Final = "round-key-share-sum"
+
+
+class ShareRefused(FedmrgError):
+    """A key share, or a sum of shares, is not what its sender has committed to."""
+
+    code: ClassVar[str] = "FMRG-6253"
+
+
+def new_round_key(site: Site, digest: bytes) -> RoundKey:
+    """A fresh key for one plan, on disk before anything is encrypted under it."""
+    key = RoundKey.generate(site.parameters)
+    site.store.save_round_key(digest.hex(), key.to_secret_bytes())
+    return key
+
+
+def seal_shares(site: Site, plan: RoundPlan, digest: bytes) -> tuple[bytes, ...]:
+    """The shares of this site's key, each sealed to its holder, in the plan's order."""
+    secret = site.store.round_key(digest.hex())
+    if secret is None:
+        raise ShareRefused(
+            f"the key of round {plan.round} is gone from this site's state folder",
+            hint="the round goes on without this site; the next one makes a new key",
+        )
+    key = RoundKey.from_secret_bytes(site.parameters, secret)
+    count = len(plan.cohort)
+    shares = key.shares(count, site.manifest.quorum.threshold(count))
+    key.destroy()
+    return tuple(
+        seal(
+            site.roster.entry(holder).seal_key,
+            share.to_bytes(),
+            _info(site, _SHARE, plan.round, digest, sender=site.name, recipient=holder),
+        )
+        for holder, share in zip(plan.sites, shares, strict=True)
+    )
+
+
+def publish_share_sum(
+    site: Site, plan: RoundPlan, digest: bytes, cohort: CheckedCohort, inclusion: c.Inclusion
+) -> None:
+    """Add the shares that this site holds of exactly the included keys, and seal the sum to all.
+
+    Raises:
+        ShareRefused: a share is missing, is not the one that its site has committed to, or can not
+            be opened; the site is named.
+    """
+    place = plan.sites.index(site.name)
+    sealed = site.coordinator.certified.shares(plan.round)
+    if len(sealed) != len(inclusion.sites):
+        raise ShareRefused(f"{len(sealed)} shares came for {len(inclusion.sites)} included sites")
+    shares = []
+    for sender, data in zip(inclusion.sites, sealed, strict=True):
+        if hashlib.sha256(data).digest() != cohort.commitments[sender].share_hashes[place]:
+            raise ShareRefused(f"the share of {sender} is not the one it has committed to")
+        info = _info(site, _SHARE, plan.round, digest, sender=sender, recipient=site.name)
+        shares.append(_opened_share(site, sender, data, info, holder=place + 1))
+    total = add_shares(shares).to_bytes()
+    statement = inclusion_hash(site.session, inclusion)
+    sums = tuple(
+        seal(
+            site.roster.entry(name).seal_key,
+            total,
+            _info(site, _SUM, plan.round, digest, sender=site.name, recipient=name),
+        )
+        for name in site.manifest.sites
+    )
+    site.log(
+        {
+            "type": "share_sums.published",
+            "round": plan.round,
+            "inclusion_hash": statement.hex(),
+        }
+    )
+    site.coordinator.certified.publish_share_sums(plan.round, statement, sums)
+
+
+def fetch_sum_key(site: Site, aggregate: AggregateInfo) -> SumKey:
+    """The key of a round's sum, put together from the holders' share sums; also of a past round.
+
+    Raises:
+        AggregateRefused: it belongs to another plan or included set, or is not certified.
+        ShareRefused: too few share sums can be used.
+        ReplyRefused: a message that its sender has not signed.
+    """
+    opening = site.coordinator.certified.opening(aggregate.round)
+    if opening is None:
+        raise ShareRefused(f"the share sums of round {aggregate.round} are not to be had")
+    plan, inclusion = opening.plan, opening.inclusion
+    statement = inclusion_hash(site.session, inclusion)
+    if (
+        plan_hash(site.session, plan) != aggregate.plan_hash
+        or inclusion.plan_hash != aggregate.plan_hash
+        or statement != aggregate.inclusion_hash
+        or inclusion.sites != aggregate.sites
+    ):
+        raise AggregateRefused(
+            f"what opens the sum of round {aggregate.round} is of another plan or included set",
+            hint="do not go on with this coordinator before it has been looked into",
+        )
+    check_signatures(site, plan, statement, c.CoSignInclusion, opening.signatures, inclusion.sites)
+    shares, unusable = _share_sums(site, plan, opening, statement)
+    threshold = site.manifest.quorum.threshold(len(plan.cohort))
+    if len(shares) < threshold:
+        raise ShareRefused(
+            f"{len(shares)} share sums of round {aggregate.round} can be used, {threshold} are "
+            f"needed; refused: {'; '.join(unusable) or 'none'}",
+            hint="the sites named here do not follow the protocol, or were shown other sums",
+        )
+    return combine(shares, threshold)
+
+
+def _share_sums(
+    site: Site, plan: RoundPlan, opening: c.Opening, statement: bytes
+) -> tuple[list[KeyShare], list[str]]:
+    """Share sums by holder; and why others cannot be used. One bad holder does not stop a round."""
+    recipient = site.manifest.sites.index(site.name)
+    shares: dict[str, KeyShare] = {}
+    unusable = []
+    for data, sealed in zip(opening.publications, opening.sealed, strict=True):
+        sender, _, published = site.coordinator.certified.signed(
+            data, c.PublishShareSums, plan.round
+        )
+        if sender not in plan.sites or sender in shares:
+            raise ShareRefused(f"{sender} holds no share of round {plan.round}, or came twice")
+        hashes = published.sum_hashes
+        named = hashes[recipient] if recipient < len(hashes) else b""
+        if published.inclusion_hash != statement or named not in hashes_of([sealed]):
+            unusable.append(f"{sender}: not the sum it has signed")
+            continue
+        info = _info(
+            site, _SUM, plan.round, opening.inclusion.plan_hash, sender=sender, recipient=site.name
+        )
+        try:
+            holder = plan.sites.index(sender) + 1
+            shares[sender] = _opened_share(site, sender, sealed, info, holder=holder)
+        except ShareRefused as error:
+            unusable.append(error.message)
+    return list(shares.values()), unusable
+
+
+def _opened_share(site: Site, sender: str, sealed: bytes, info: bytes, *, holder: int) -> KeyShare:
+    try:
+        share = KeyShare.from_bytes(open_sealed(site.identity.seal_key, sealed, info).reveal())
+    except (SealedKeyInvalid, FedmrgError) as error:
+        raise ShareRefused(f"{sender}: what it has sealed can not be opened or read") from error
+    if share.holder != holder:
+        raise ShareRefused(f"{sender}: its share is for another holder")
+    return share
+
+
+def _info(
+    site: Site, purpose: str, round_number: int, plan: bytes, *, sender: str, recipient: str
+) -> bytes:
+    return sealing_info(
+        f"{purpose}/{plan.hex()}",
+        session=site.session,
+        epoch=round_number,
+        sender=sender,
+        recipient=recipient,
+    )

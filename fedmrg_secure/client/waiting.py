@@ -1,0 +1,29 @@
+"""Polling the coordinator for how a round stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from fedmrg_secure.client.site import Site
+from fedmrg_secure.protocol.messages import SessionStatus
+from fedmrg_secure.protocol.phases import RoundPhase
+
+_PACE_S: Final = 0.15
+_OVER: Final = (RoundPhase.CLOSED, RoundPhase.ABORTED)
+
+
+def statuses(site: Site, round_number: int, *, ended: bool = True) -> Iterator[SessionStatus]:
+    """Poll until the round is over (or, with `ended` False, for ever); each status once."""
+    while True:
+        status = site.status()
+        if ended and (status.round != round_number or status.round_phase in _OVER):
+            return
+        yield status
+        time.sleep(_PACE_S)
+
+
+def reaches(site: Site, round_number: int, phase: RoundPhase) -> bool:
+    """Wait until an open round has come as far as `phase`; False if it is over before."""
+    return any(status.round_phase.has_reached(phase) for status in statuses(site, round_number))
