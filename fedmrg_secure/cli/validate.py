@@ -121,6 +121,7 @@ def _cost_rows(plan: RunPlan, figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("a site sends, a round", _share_row(plan)),
         ("trained and never sent", f"{counts.specialized:,} parameters"),
         ("encryption", plan.parameters.scheme),
+        *_quorum_rows(plan),
         ("up, a round and site", _bytes_row(plan.bytes_up, per_parameter["up"])),
         ("down, a round and site", _bytes_row(plan.bytes_down, per_parameter["down"])),
         ("in all rounds and sites", human_bytes(figures["total_bytes"])),
@@ -131,6 +132,23 @@ def _cost_rows(plan: RunPlan, figures: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("memory of a site, about", f"{plan.site_memory_mb} MiB"),
         ("memory of the coordinator, about", f"{plan.coordinator_memory_mb} MiB"),
+    ]
+
+
+def _quorum_rows(plan: RunPlan) -> list[tuple[str, str]]:
+    quorum, sites = plan.quorum, len(plan.sites)
+    if quorum is None:
+        return []
+    threshold = quorum.threshold(sites)
+    survives = sites - threshold
+    return [
+        ("opening one update takes", f"{threshold} of {sites} sites and the coordinator"),
+        (
+            "a cheating coordinator needs",
+            f"more than {quorum.colluders} colluding of {sites} sites: "
+            f"{threshold} > ({sites} + {quorum.colluders}) / 2",
+        ),
+        ("a round survives", "no lost site" if not survives else f"{survives} lost sites"),
     ]
 
 

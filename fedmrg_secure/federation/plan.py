@@ -12,7 +12,7 @@ from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import party_name
 from fedmrg_secure.crypto.capacity import check_capacity
 from fedmrg_secure.crypto.frame import AGGREGATE, vector_bytes
-from fedmrg_secure.crypto.parameters import SchemeParameters
+from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, SchemeParameters
 from fedmrg_secure.data.records import Task
 from fedmrg_secure.data.task import describe_task, load_centre
 from fedmrg_secure.federation.run_folder import RunFolder
@@ -20,6 +20,7 @@ from fedmrg_secure.federation.session import make_manifest
 from fedmrg_secure.model.parameters import ParameterCounts
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.protocol.manifest import SessionManifest
+from fedmrg_secure.protocol.quorum import Quorum
 from fedmrg_secure.provisioning.site_kit import load_kit
 from fedmrg_secure.update.factorization import Factorization, make_factorization
 from fedmrg_secure.update.fixed_point import FixedPoint
@@ -105,8 +106,18 @@ class RunPlan:
     @property
     def error_bound(self) -> float:
         """Largest error of a coordinate of the weighted mean, in the update's units."""
-        weights = self.weights.values()
-        return self.codec.error_bound(len(self.sites), Fraction(sum(weights), max(weights)))
+        weights, sites = self.weights.values(), len(self.sites)
+        total_weight = Fraction(sum(weights), max(weights))
+        noise = self.parameters.sum_error_bound(sites) * self.codec.step / float(total_weight)
+        return self.codec.error_bound(sites, total_weight) + noise
+
+    @property
+    def quorum(self) -> Quorum | None:
+        """How many sites certify and open a sum, where each makes a key of its own a round."""
+        if self.parameters.scheme != CKKS_MULTIPARTY:
+            return None
+        secure = self.config.secure_aggregation
+        return Quorum(secure.colluders, secure.certificate)
 
     @property
     def site_memory_mb(self) -> int:
@@ -129,7 +140,16 @@ class RunPlan:
             "precision_bits": self.codec.precision_bits,
             "grid_step": self.codec.step,
             "max_error": self.error_bound,
+            **self._thresholds(),
             "parameters_digest": self.parameters.digest,
+        }
+
+    def _thresholds(self) -> dict[str, int]:
+        if self.quorum is None:
+            return {}
+        return {
+            "threshold": self.quorum.threshold(len(self.sites)),
+            "colluders": self.quorum.colluders,
         }
 
     def write_session(self, folder: RunFolder) -> SessionManifest:

@@ -43,6 +43,8 @@ _BOOSTING: Final = {
 }
 
 _CKKS_TITLES: Final = {
+    "threshold": "Sites that open a sum together",
+    "colluders": "Colluding sites that it withstands, beside a cheating coordinator",
     "ring_degree": "Ring degree N",
     "modulus": "Modulus q, prime",
     "digits": "Values that share a coordinate",
@@ -112,7 +114,7 @@ def security(run: Run) -> tuple[Fact, ...]:
     update, scheme = config.update, config.secure_aggregation.scheme
     grid = update.clip_norm / 2**update.precision_bits
     facts = [Fact("Encryption of updates", _SCHEME_TITLES[scheme])]
-    if scheme == "ckks-shared":
+    if scheme != "insecure-plaintext":
         facts.append(
             Fact(
                 "Security level",
@@ -133,6 +135,19 @@ def security(run: Run) -> tuple[Fact, ...]:
         )
     )
     facts.append(Fact("Exactness", _exactness(scheme)))
+    if scheme == "ckks-multiparty":
+        facts += [
+            Fact(
+                "Keys",
+                "each site makes its own for each round; its shares are sealed to the sites "
+                "(HPKE), and only the sum of the included keys is ever put together",
+            ),
+            Fact(
+                "Review",
+                "this scheme's code has not been reviewed independently; docs/crypto-spec.md has "
+                "equations, bounds and sources",
+            ),
+        ]
     if scheme == "ckks-shared":
         rotation = config.secure_aggregation.rotate_after
         facts.append(
@@ -221,6 +236,11 @@ def _splits(config: RunConfig) -> str:
 
 
 def _exactness(scheme: str) -> str:
+    if scheme == "ckks-multiparty":
+        return (
+            "all sites open the same sum; fewer bits on the wire cost precision, within the "
+            "stated bound"
+        )
     if scheme == "insecure-plaintext":
         return "sums are added as integers; this is the oracle that encrypted runs are held against"
     return (

@@ -143,6 +143,8 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
             scheme,
             weighting=config.update.weighting,
             dual=config.model.adapters == "dual",
+            sites=len(run.sites),
+            threshold=int(run.summary.scheme.get("threshold", 0)),
         ),
         "settings": facts.settings(config),
         "security": facts.security(run),
