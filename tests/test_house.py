@@ -242,6 +242,8 @@ def test_the_coordinator_loads_nothing_that_could_open_an_update() -> None:
             "update",
             "crypto.schemes",
             "crypto.tenseal_shared",
+            "crypto.plaintext",
+            "crypto.multiparty",
         )
     ]
     script = (

@@ -119,7 +119,7 @@ class OurWay:
         for site, update in enumerate(updates):
             header = self._header(index, f"site-{site}", 1)
             with clock.phase("encrypt"):
-                chunk = self._scheme.encrypt_chunk(self._codec.encode(update))
+                chunk = self._scheme.encrypt_chunk(index, self._codec.encode(update))
                 frame = encode_frame(header, chunk.residues, chunk.openers)
             clock.bytes["up"] += len(frame)
             with clock.phase("receive"):
@@ -138,7 +138,10 @@ class OurWay:
         with clock.phase("open"):
             received = decode_frame(frame, header)
             opened = self._scheme.open_chunk(
-                received.residues, received.openers_by_contributor(len(updates)), updates[0].size
+                index,
+                received.residues,
+                received.openers_by_contributor(len(updates)),
+                updates[0].size,
             )
             return self._codec.decode(opened, len(updates))
 

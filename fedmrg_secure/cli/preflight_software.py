@@ -108,11 +108,11 @@ def check_encryption() -> Check:
     limit = bound // 64  # the norm of a whole block stays below its bound
     vectors = np.random.default_rng(1).integers(-limit, limit, (sites, count), dtype=np.int64)
     start = time.perf_counter()
-    chunks = [scheme.encrypt_chunk(vector) for vector in vectors]
+    chunks = [scheme.encrypt_chunk(0, vector) for vector in vectors]
     total = chunks[0].residues.copy()
     for chunk in chunks[1:]:
         add_mod(total, chunk.residues, parameters.modulus)
-    opened = scheme.open_chunk(total, [chunk.openers for chunk in chunks], count)
+    opened = scheme.open_chunk(0, total, [chunk.openers for chunk in chunks], count)
     milliseconds = 1000 * (time.perf_counter() - start)
     if not np.array_equal(opened, vectors.sum(axis=0)):
         mend = "do not train with this installation; install tenseal again"

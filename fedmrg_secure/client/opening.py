@@ -69,6 +69,7 @@ def _open_frames(
             frame = decode_frame(frame_bytes, header)
             place = parameters.chunk_slice(index, size)
             total[place] = scheme.open_chunk(
+                index,
                 frame.residues,
                 frame.openers_by_contributor(contributors),
                 place.stop - place.start,

@@ -211,7 +211,8 @@ def _encrypt(
 
     def frames() -> Iterator[bytes]:
         for index in range(scheme.parameters.chunk_count(values.size)):
-            chunk = scheme.encrypt_chunk(values[scheme.parameters.chunk_slice(index, values.size)])
+            place = scheme.parameters.chunk_slice(index, values.size)
+            chunk = scheme.encrypt_chunk(index, values[place])
             header = FrameHeader.of_chunk(
                 scheme.parameters,
                 session=site.session,

@@ -71,3 +71,21 @@ class SealUnavailable(FedmrgError):
     """TenSEAL's SEAL interface does not work on this machine."""
 
     code: ClassVar[str] = "FMRG-4304"
+
+
+class ShareInvalid(FedmrgError):
+    """Bytes that are no share of a round's key."""
+
+    code: ClassVar[str] = "FMRG-4305"
+
+
+class SharesInconsistent(FedmrgError):
+    """Shares that do not lie on one polynomial, too few or of one holder twice."""
+
+    code: ClassVar[str] = "FMRG-4306"
+
+
+class KeySpent(FedmrgError):
+    """A round's key was asked to encrypt what it must not: other values, or another round's."""
+
+    code: ClassVar[str] = "FMRG-4307"

@@ -14,14 +14,17 @@ from functools import cached_property
 from typing import Final
 
 from fedmrg_secure.core.canonical import JsonValue, hash_json
-from fedmrg_secure.crypto import budget
+from fedmrg_secure.crypto import budget, multiparty_budget
 from fedmrg_secure.crypto.errors import CapacityExceeded, UnsafeParameters
 from fedmrg_secure.crypto.primes import is_prime, ntt_prime
 from fedmrg_secure.crypto.residues import MAX_RESIDUE_BITS, MIN_RESIDUE_BITS
 
 CKKS_SHARED: Final = "ckks-shared"
 INSECURE_PLAINTEXT: Final = "insecure-plaintext"
-SCHEMES: Final = (CKKS_SHARED, INSECURE_PLAINTEXT)
+CKKS_MULTIPARTY: Final = "ckks-multiparty"
+SCHEMES: Final = (CKKS_SHARED, INSECURE_PLAINTEXT, CKKS_MULTIPARTY)
+"""In the order of their ids in a frame, which are places in this tuple plus 1: append only."""
+
 
 RING_DEGREE: Final = 2048
 MAX_DIGITS: Final = 3
@@ -41,8 +44,9 @@ class SchemeParameters:
     Attributes:
         scheme: one of `SCHEMES`.
         ring_degree: N; for ``insecure-plaintext`` the number of residues of a block.
-        modulus: residues are in [0, modulus); for ``ckks-shared`` a prime, 1 modulo 2N.
-        scale: residue units a grid step; 1 for ``insecure-plaintext``.
+        modulus: residues are in [0, modulus), and what the coordinator adds modulo; for
+            ``ckks-shared`` a prime, 1 modulo 2N; for ``ckks-multiparty`` 2^w, w the wire's width.
+        scale: units of `ring_modulus` a grid step; 1 for ``insecure-plaintext``.
         digits: values that share a coordinate, 1 to `MAX_DIGITS`.
         sites: the largest number of sites in one sum, 1 to `MAX_SITES`.
         max_abs_value: bound on a coordinate of one site's integers.
@@ -80,26 +84,45 @@ class SchemeParameters:
                 f"{self.residue_bits}"
             )
         if self.scheme == CKKS_SHARED:
-            budget.check_security(self.ring_degree, self.modulus)
-            if self.modulus % (2 * self.ring_degree) != 1 or not is_prime(self.modulus):
-                raise UnsafeParameters("the modulus is not a prime that is 1 modulo 2N")
-            if self.scale < budget.required_scale(self.ring_degree, self.sites):
-                raise UnsafeParameters(
-                    f"a scale of {self.scale} lets noise reach the grid at {self.sites} sites"
-                )
+            self._check_shared()
+        elif self.scheme == CKKS_MULTIPARTY:
+            self._check_multiparty()
         elif self.scale != 1 or self.digits != 1 or self.ring_degree != RING_DEGREE:
             raise UnsafeParameters("insecure-plaintext has scale 1 and one digit")
-        if self.required_modulus > self.modulus:
+        if self.required_modulus > self.ring_modulus:
             raise CapacityExceeded(
                 f"{self.sites} sites with values up to {self.max_abs_value} need a modulus of "
                 f"{math.log2(self.required_modulus):.1f} bits, there are "
-                f"{math.log2(self.modulus):.1f}",
+                f"{math.log2(self.ring_modulus):.1f}",
                 hint="lower update.precision_bits or the number of sites",
             )
 
+    def _check_shared(self) -> None:
+        budget.check_security(self.ring_degree, self.modulus)
+        if self.modulus % (2 * self.ring_degree) != 1 or not is_prime(self.modulus):
+            raise UnsafeParameters("the modulus is not a prime that is 1 modulo 2N")
+        if self.scale < budget.required_scale(self.ring_degree, self.sites):
+            raise UnsafeParameters(
+                f"a scale of {self.scale} lets noise reach the grid at {self.sites} sites"
+            )
+
+    def _check_multiparty(self) -> None:
+        budget.check_security(self.ring_degree, self.ring_modulus)
+        if self.ring_degree != multiparty_budget.RING_DEGREE or self.digits != 1:
+            raise UnsafeParameters(f"{self.scheme} has ring degree {RING_DEGREE} and one digit")
+        _check_wire_bits(self.residue_bits)
+        if self.modulus != 1 << self.residue_bits:
+            raise UnsafeParameters(f"the wire's modulus of {self.scheme} is a power of 2")
+
     @classmethod
     def for_config(
-        cls, scheme: str, *, sites: int, max_abs_value: int, max_norm: int | None = None
+        cls,
+        scheme: str,
+        *,
+        sites: int,
+        max_abs_value: int,
+        max_norm: int | None = None,
+        wire_bits: int = multiparty_budget.DEFAULT_WIRE_BITS,
     ) -> SchemeParameters:
         """The parameters with the fewest bits a value on the wire.
 
@@ -108,16 +131,24 @@ class SchemeParameters:
             sites: the largest number of sites in one sum.
             max_abs_value: bound on a coordinate of one site's integers, >= 1.
             max_norm: bound on the L2 norm of one site's vector in grid steps before rounding;
-                None where only the coordinates are bounded, which costs about 5.5 bits.
+                None where only the coordinates are bounded, which costs about 5.5 bits with
+                ``ckks-shared`` and nothing with the others.
+            wire_bits: of ``ckks-multiparty``, one of `multiparty_budget.WIRE_BITS`; the others
+                choose for themselves.
 
         Raises:
-            UnsafeParameters: no known scheme.
+            UnsafeParameters: no known scheme or width.
             CapacityExceeded: no modulus within 128-bit security carries the sum.
         """
         _check_sites(sites)
         if max_norm is None:
             max_norm = max_abs_value * (math.isqrt(MAX_DIGITS * RING_DEGREE) + 1)
         bounds = {"sites": sites, "max_abs_value": max_abs_value, "max_norm": max_norm}
+        if scheme == CKKS_MULTIPARTY:
+            _check_wire_bits(wire_bits)
+            scale = multiparty_budget.largest_scale(sites, max_abs_value, wire_bits)
+            # Without room for a single unit a step, the constructor says what is missing.
+            return cls(scheme, RING_DEGREE, 1 << wire_bits, max(scale, 1), digits=1, **bounds)
         if scheme != CKKS_SHARED:
             whole_bytes = -(-(2 * sites * max_abs_value + 1).bit_length() // 8)
             modulus = 256**whole_bytes - 1
@@ -145,9 +176,13 @@ class SchemeParameters:
 
     @property
     def required_modulus(self) -> int:
-        """The smallest modulus that carries the sum of `sites` vectors within the bounds."""
+        """The smallest `ring_modulus` that carries the sum of `sites` vectors within the bounds."""
         if self.scheme == INSECURE_PLAINTEXT:
             return 2 * self.sites * self.max_abs_value + 1
+        if self.scheme == CKKS_MULTIPARTY:
+            return multiparty_budget.required_ring_modulus(
+                self.sites, self.max_abs_value, self.scale, self.residue_bits
+            )
         return budget.required_modulus(
             self.ring_degree,
             self.scale,
@@ -156,6 +191,36 @@ class SchemeParameters:
             max_abs_value=self.max_abs_value,
             max_norm=self.max_norm,
         )
+
+    @property
+    def ring_modulus(self) -> int:
+        """q, in which values and noise lie; the wire's `modulus` except for ``ckks-multiparty``."""
+        return multiparty_budget.RING_MODULUS if self.scheme == CKKS_MULTIPARTY else self.modulus
+
+    @property
+    def check_values(self) -> int:
+        """Zeros that close a vector, the last coefficients of its last block."""
+        return multiparty_budget.CHECK_VALUES if self.scheme == CKKS_MULTIPARTY else 0
+
+    def sum_error_bound(self, sites: int) -> int:
+        """A bound on ``|opened - exact|`` of a coordinate of a sum, in grid steps.
+
+        Args:
+            sites: how many are in the sum.
+
+        Guarantee:
+            Holds for a whole vector of up to 5e7 values of honest sites with probability above
+            1 - 2^-60; 0 where opened sums are exact.
+        """
+        if self.scheme != CKKS_MULTIPARTY:
+            return 0
+        return multiparty_budget.sum_error_bound(sites, self.scale, self.residue_bits)
+
+    def sum_error_rms(self, sites: int) -> float:
+        """Root mean square of ``opened - exact`` in grid steps, 0 where sums are exact."""
+        if self.scheme != CKKS_MULTIPARTY:
+            return 0.0
+        return multiparty_budget.sum_error_rms(sites, self.scale, self.residue_bits)
 
     @property
     def digit_base(self) -> int:
@@ -169,7 +234,7 @@ class SchemeParameters:
 
     @property
     def block_values(self) -> int:
-        """Values of a block: `digits` in each of N coordinates, two to a complex slot."""
+        """Values of a block: `digits` in each of N coordinates or coefficients."""
         return self.ring_degree * self.digits
 
     @property
@@ -196,27 +261,34 @@ class SchemeParameters:
         return budget.max_block_norm(self.block_values, self.max_abs_value, self.max_norm)
 
     def noise_sigma(self, sites: int) -> float:
-        """Standard deviation of the decoded noise of a sum of `sites`, residue units."""
+        """Standard deviation of the noise of a sum of `sites`, units of `ring_modulus`."""
+        if self.scheme == CKKS_MULTIPARTY:
+            return math.sqrt(multiparty_budget.noise_variance(sites, self.residue_bits))
         return math.sqrt(budget.noise_variance(self.ring_degree, sites))
 
     def chunk_count(self, values: int) -> int:
-        """Chunks of a vector of `values` values."""
+        """Chunks of a vector of `values` values and its `check_values`."""
         if values < 1:
             raise ValueError(f"a vector has at least one value, got {values}")
-        return -(-values // self.chunk_values)
+        return -(-(values + self.check_values) // self.chunk_values)
 
     def chunk_slice(self, index: int, values: int) -> slice:
-        """Where chunk `index` lies in a vector of `values` values."""
+        """Where chunk `index` lies in a vector of `values` values.
+
+        The last chunk's slice is empty where it holds nothing but the check block.
+        """
         if not 0 <= index < self.chunk_count(values):
             raise ValueError(f"chunk {index} of {self.chunk_count(values)}")
         start = index * self.chunk_values
-        return slice(start, min(start + self.chunk_values, values))
+        return slice(min(start, values), min(start + self.chunk_values, values))
 
     def chunk_blocks(self, index: int, values: int) -> int:
-        """Blocks of chunk `index`; the last block of a vector is padded with zeros."""
-        chunk = self.chunk_slice(index, values)
-        count: int = chunk.stop - chunk.start
-        return -(-count // self.block_values)
+        """Blocks of chunk `index`; a vector is padded with zeros to whole blocks."""
+        if not 0 <= index < self.chunk_count(values):
+            raise ValueError(f"chunk {index} of {self.chunk_count(values)}")
+        start = index * self.chunk_values
+        stop = min(start + self.chunk_values, values + self.check_values)
+        return -(-(stop - start) // self.block_values)
 
     def to_json(self) -> dict[str, JsonValue]:
         """All fields: what a session manifest pins. The modulus, above JSON's 2^53, as decimals."""
@@ -243,6 +315,15 @@ class SchemeParameters:
     def digest(self) -> str:
         """Hex SHA-256 of the canonical JSON, under a domain-separation tag."""
         return hash_json(_TAG, self.to_json()).hex()
+
+
+def _check_wire_bits(wire_bits: int) -> None:
+    if wire_bits not in multiparty_budget.WIRE_BITS:
+        widths = ", ".join(map(str, multiparty_budget.WIRE_BITS))
+        raise UnsafeParameters(
+            f"{CKKS_MULTIPARTY} has no wire of {wire_bits} bits: {widths}",
+            hint="choose one of these",
+        )
 
 
 def _check_sites(sites: int) -> None:

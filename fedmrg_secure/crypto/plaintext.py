@@ -27,14 +27,14 @@ class InsecurePlaintext:
         if self.parameters.scheme != INSECURE_PLAINTEXT:
             raise ValueError(f"these are parameters of {self.parameters.scheme}")
 
-    def encrypt_chunk(self, values: IntVector) -> EncryptedChunk:
+    def encrypt_chunk(self, index: int, values: IntVector) -> EncryptedChunk:
         """The integers modulo the modulus; no opener."""
         blocks = to_blocks(values, self.parameters)
         residues = np.where(blocks < 0, blocks + self.parameters.modulus, blocks)
         return EncryptedChunk(residues.reshape(-1).astype(np.uint64), b"")
 
     def open_chunk(
-        self, residues: ResidueVector, openers: Sequence[bytes], value_count: int
+        self, index: int, residues: ResidueVector, openers: Sequence[bytes], value_count: int
     ) -> IntVector:
         """The sum, from residues centred around zero."""
         if any(openers):

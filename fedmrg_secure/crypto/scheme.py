@@ -39,30 +39,35 @@ class Scheme(Protocol):
         """The public parameters."""
         ...
 
-    def encrypt_chunk(self, values: IntVector) -> EncryptedChunk:
+    def encrypt_chunk(self, index: int, values: IntVector) -> EncryptedChunk:
         """Encrypt one chunk.
 
         Args:
-            values: shape (count,), int64, 1 <= count <= ``parameters.chunk_values``, within
+            index: the chunk's place in the vector, from 0.
+            values: shape (count,), int64, those of ``parameters.chunk_slice(index, ...)``, within
                 ``parameters.max_abs_value`` and, in each block, ``parameters.max_block_norm``.
 
         Raises:
             ValuesOutOfRange: beyond those bounds; nothing was encrypted.
+            KeyUnusable: there is no key, or it must not encrypt this.
         """
         ...
 
     def open_chunk(
-        self, residues: ResidueVector, openers: Sequence[bytes], value_count: int
+        self, index: int, residues: ResidueVector, openers: Sequence[bytes], value_count: int
     ) -> IntVector:
         """Open the sum of one chunk of several sites.
 
         Args:
+            index: the chunk's place in the vector, from 0.
             residues: the sum modulo the modulus, shape (blocks * block_residues,), uint64.
-            openers: the openers of each site in the sum, in any order, each once.
+            openers: the openers of each site in the sum, in any order, each once; empty bytes
+                where ``parameters.opener_bytes`` is 0: their number is the number of sites.
             value_count: values of this chunk, without the padding.
 
         Returns:
-            The exact integer sum, shape (value_count,), int64.
+            The integer sum in grid steps, shape (value_count,), int64: exact up to
+            ``parameters.sum_error_bound(len(openers))``.
 
         Raises:
             OpeningRefused: wrong key, a changed sum, a missing or foreign opener, values beyond
@@ -80,8 +85,24 @@ def to_blocks(values: IntVector, parameters: SchemeParameters) -> IntVector:
     if not 1 <= values.size <= parameters.chunk_values or values.ndim != 1:
         raise ValueError(f"a chunk has 1 to {parameters.chunk_values} values, got {values.shape}")
     padding = -values.size % parameters.block_values
-    blocks = np.pad(values, (0, padding)).reshape(-1, parameters.block_values)
-    largest = int(max(values.max(), -int(values.min())))
+    # A copy only where zeros are missing: most chunks are full.
+    blocks = (np.pad(values, (0, padding)) if padding else values).reshape(
+        -1, parameters.block_values
+    )
+    check_values(blocks, parameters)
+    return blocks
+
+
+def check_values(blocks: IntVector, parameters: SchemeParameters) -> None:
+    """Refuse one site's values beyond the bounds.
+
+    Args:
+        blocks: shape (blocks, block_values), int64.
+
+    Raises:
+        ValuesOutOfRange: a coordinate or a block's norm exceeds what the noise budget provides for.
+    """
+    largest = int(max(blocks.max(), -int(blocks.min())))
     if largest > parameters.max_abs_value:
         raise ValuesOutOfRange(
             f"a coordinate is {largest}, the session's parameters allow {parameters.max_abs_value}",
@@ -94,7 +115,6 @@ def to_blocks(values: IntVector, parameters: SchemeParameters) -> IntVector:
             f"{parameters.max_block_norm}",
             hint="clip the update before encoding it",
         )
-    return blocks
 
 
 def check_sum(total: IntVector, sites: int, parameters: SchemeParameters) -> None:
@@ -104,11 +124,14 @@ def check_sum(total: IntVector, sites: int, parameters: SchemeParameters) -> Non
         total: shape (blocks, block_values), int64, padding included.
 
     Raises:
-        OpeningRefused: a coordinate or a block's norm exceeds `sites` times one site's bound.
+        OpeningRefused: a coordinate or a block's norm exceeds `sites` times one site's bound and
+            the honest noise.
     """
+    noise = parameters.sum_error_bound(sites)
     largest = int(np.abs(total).max())
     norm = _largest_norm(total)
-    if largest > sites * parameters.max_abs_value or norm > sites * parameters.max_block_norm:
+    norm_bound = sites * parameters.max_block_norm + noise * math.sqrt(parameters.block_values)
+    if largest > sites * parameters.max_abs_value + noise or norm > norm_bound:
         raise OpeningRefused(
             f"the opened sum exceeds what {sites} sites may send",
             hint="a site or the coordinator does not follow the protocol; end the session",

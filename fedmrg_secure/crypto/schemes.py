@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from fedmrg_secure.crypto.errors import KeyUnusable
 from fedmrg_secure.crypto.keys import SecretBytes
-from fedmrg_secure.crypto.parameters import CKKS_SHARED, INSECURE_PLAINTEXT, SchemeParameters
+from fedmrg_secure.crypto.parameters import (
+    CKKS_MULTIPARTY,
+    CKKS_SHARED,
+    INSECURE_PLAINTEXT,
+    SchemeParameters,
+)
 from fedmrg_secure.crypto.plaintext import InsecurePlaintext
 from fedmrg_secure.crypto.scheme import Scheme
 
@@ -12,6 +17,11 @@ from fedmrg_secure.crypto.scheme import Scheme
 def needs_key(parameters: SchemeParameters) -> bool:
     """Whether the sites must share a key before they can encrypt."""
     return parameters.scheme == CKKS_SHARED
+
+
+def needs_round_keys(parameters: SchemeParameters) -> bool:
+    """Whether each site makes a key of its own for each round (`crypto.multiparty.scheme`)."""
+    return parameters.scheme == CKKS_MULTIPARTY
 
 
 def new_key(parameters: SchemeParameters) -> SecretBytes:
@@ -29,7 +39,9 @@ def new_key(parameters: SchemeParameters) -> SecretBytes:
 
 
 def make_scheme(parameters: SchemeParameters, key: SecretBytes | None = None) -> Scheme:
-    """The scheme that `parameters` name.
+    """The scheme that `parameters` name, where one object serves many rounds.
+
+    ``ckks-multiparty`` does not: a `CkksMultiparty` is made for one round, with the plan's hash.
 
     Args:
         parameters: public, from the pinned session manifest.
@@ -39,6 +51,10 @@ def make_scheme(parameters: SchemeParameters, key: SecretBytes | None = None) ->
         KeyUnusable: a key is missing, is given to a scheme without one, or is another session's.
         SealUnavailable: TenSEAL's SEAL does not work on this machine.
     """
+    if needs_round_keys(parameters):
+        raise KeyUnusable(
+            f"{parameters.scheme} has no object for many rounds: its keys belong to one round"
+        )
     if parameters.scheme == INSECURE_PLAINTEXT:
         if key is not None:
             raise KeyUnusable("insecure-plaintext takes no key")

@@ -84,7 +84,7 @@ class CkksShared:
         """The public parameters."""
         return self._parameters
 
-    def encrypt_chunk(self, values: IntVector) -> EncryptedChunk:
+    def encrypt_chunk(self, index: int, values: IntVector) -> EncryptedChunk:
         """See `crypto.scheme.Scheme`; every call draws fresh noise and fresh seeds."""
         self._check_key()
         blocks = to_blocks(values, self._parameters)
@@ -100,7 +100,7 @@ class CkksShared:
         return EncryptedChunk(c0.reshape(-1), b"".join(seeds))
 
     def open_chunk(
-        self, residues: ResidueVector, openers: Sequence[bytes], value_count: int
+        self, index: int, residues: ResidueVector, openers: Sequence[bytes], value_count: int
     ) -> IntVector:
         """See `crypto.scheme.Scheme`."""
         self._check_key()
@@ -178,8 +178,8 @@ class CkksShared:
         """Encrypt and open one block: the installed SEAL's formats and noise are as assumed."""
         edge = min(self._parameters.max_abs_value, self._parameters.max_norm)
         values = np.array([edge - 1, -1, 1], dtype=np.int64)
-        chunk = self.encrypt_chunk(values)
-        opened = self.open_chunk(chunk.residues, [chunk.openers], values.size)
+        chunk = self.encrypt_chunk(0, values)
+        opened = self.open_chunk(0, chunk.residues, [chunk.openers], values.size)
         if not np.array_equal(opened, values):
             raise SealUnavailable("a freshly encrypted block does not open to itself")
 

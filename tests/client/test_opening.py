@@ -84,7 +84,9 @@ class Federation:
         scheme = make_scheme(PARAMETERS, self.key)
         for index in range(PARAMETERS.chunk_count(SIZE)):
             place = PARAMETERS.chunk_slice(index, SIZE)
-            chunks = [scheme.encrypt_chunk(CODEC.encode(update)[place]) for update in updates()]
+            chunks = [
+                scheme.encrypt_chunk(index, CODEC.encode(update)[place]) for update in updates()
+            ]
             total = chunks[0].residues.copy()
             add_mod(total, chunks[1].residues, PARAMETERS.modulus)
             alter(total)

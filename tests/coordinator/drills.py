@@ -214,7 +214,8 @@ class DrillSite:
         values = np.full(manifest.value_count, self.value * self.weight, dtype=np.int64)
         out = []
         for index in range(scheme.parameters.chunk_count(values.size)):
-            chunk = scheme.encrypt_chunk(values[scheme.parameters.chunk_slice(index, values.size)])
+            place = scheme.parameters.chunk_slice(index, values.size)
+            chunk = scheme.encrypt_chunk(index, values[place])
             header = FrameHeader.of_chunk(
                 scheme.parameters,
                 session=manifest.session_id,
@@ -293,7 +294,8 @@ class DrillSite:
             frame = decode_frame(data, header)
             place = scheme.parameters.chunk_slice(index, manifest.value_count)
             openers = frame.openers_by_contributor(len(info.included))
-            parts.append(scheme.open_chunk(frame.residues, openers, place.stop - place.start))
+            count = place.stop - place.start
+            parts.append(scheme.open_chunk(index, frame.residues, openers, count))
         return np.concatenate(parts)
 
 

@@ -162,7 +162,8 @@ class Simulation(RuleBasedStateMachine):
             frame = decode_frame(self.session.blobs.read(blob), header)
             place = scheme.parameters.chunk_slice(index, VALUES)
             openers = frame.openers_by_contributor(len(info.included))
-            parts.append(scheme.open_chunk(frame.residues, openers, place.stop - place.start))
+            count = place.stop - place.start
+            parts.append(scheme.open_chunk(index, frame.residues, openers, count))
         return np.concatenate(parts)
 
     @rule(choice=st.integers(0, 10**6))

@@ -30,7 +30,7 @@ def values() -> np.ndarray:
 def test_the_attack_recovers_the_key_from_raw_decryptions(values: np.ndarray) -> None:
     key = CkksShared.new_key(PARAMETERS)
     scheme = CkksShared(PARAMETERS, key)
-    chunk = scheme.encrypt_chunk(values)
+    chunk = scheme.encrypt_chunk(0, values)
     raw = scheme._decrypt(chunk.residues, [chunk.openers])
     ring = scheme._ring
     recovered = recover_key(PARAMETERS, ring.context, ring.form, chunk.residues, chunk.openers, raw)
@@ -40,8 +40,8 @@ def test_the_attack_recovers_the_key_from_raw_decryptions(values: np.ndarray) ->
 def test_the_attack_fails_on_what_the_scheme_returns(values: np.ndarray) -> None:
     key = CkksShared.new_key(PARAMETERS)
     scheme = CkksShared(PARAMETERS, key)
-    chunk = scheme.encrypt_chunk(values)
-    released = scheme.open_chunk(chunk.residues, [chunk.openers], N)
+    chunk = scheme.encrypt_chunk(0, values)
+    released = scheme.open_chunk(0, chunk.residues, [chunk.openers], N)
     ring = scheme._ring
     recovered = recover_key(
         PARAMETERS, ring.context, ring.form, chunk.residues, chunk.openers, released
@@ -55,6 +55,6 @@ def test_what_is_released_depends_on_the_integers_alone(values: np.ndarray) -> N
     released = set()
     for _ in range(3):
         scheme = CkksShared(PARAMETERS, CkksShared.new_key(PARAMETERS))
-        chunk = scheme.encrypt_chunk(values)
-        released.add(scheme.open_chunk(chunk.residues, [chunk.openers], N).tobytes())
+        chunk = scheme.encrypt_chunk(0, values)
+        released.add(scheme.open_chunk(0, chunk.residues, [chunk.openers], N).tobytes())
     assert released == {values.tobytes()}

@@ -23,23 +23,23 @@ def test_the_sum_opens_exactly(sites: int, count: int, seed: int) -> None:
     values = random.choice([-(2**20), -1, 0, 1, 2**20], (sites, count))
     total = np.zeros(-(-count // 2048) * 2048, dtype=np.uint64)
     for row in values:
-        chunk = SCHEME.encrypt_chunk(row)
+        chunk = SCHEME.encrypt_chunk(0, row)
         assert chunk.openers == b""
         assert int(chunk.residues.max()) < PARAMETERS.modulus
         add_mod(total, chunk.residues, PARAMETERS.modulus)
-    opened = SCHEME.open_chunk(total, [b""] * sites, count)
+    opened = SCHEME.open_chunk(0, total, [b""] * sites, count)
     np.testing.assert_array_equal(opened, values.sum(axis=0))
 
 
 def test_bounds_are_checked_both_ways() -> None:
     with pytest.raises(ValuesOutOfRange):
-        SCHEME.encrypt_chunk(np.array([2**20 + 1]))
+        SCHEME.encrypt_chunk(0, np.array([2**20 + 1]))
     residues = np.zeros(2048, dtype=np.uint64)
     residues[0] = 2**20 + 1
     with pytest.raises(OpeningRefused):
-        SCHEME.open_chunk(residues, [b""], 1)
+        SCHEME.open_chunk(0, residues, [b""], 1)
     with pytest.raises(OpeningRefused, match="openers"):
-        SCHEME.open_chunk(residues, [b"x"], 1)
+        SCHEME.open_chunk(0, residues, [b"x"], 1)
 
 
 def test_there_is_no_key() -> None:

@@ -59,16 +59,16 @@ def updates(sites: int, count: int, seed: int = 0, bits: int = 20) -> np.ndarray
 def test_the_opened_sum_is_the_plaintext_oracles(sites: int, count: int, seed: int) -> None:
     scheme = make_scheme(PARAMETERS, new_key(PARAMETERS))
     values = updates(sites, count, seed)
-    chunks = [scheme.encrypt_chunk(row) for row in values]
+    chunks = [scheme.encrypt_chunk(0, row) for row in values]
     opened = scheme.open_chunk(
-        add(chunks, PARAMETERS.modulus), [chunk.openers for chunk in chunks], count
+        0, add(chunks, PARAMETERS.modulus), [chunk.openers for chunk in chunks], count
     )
     oracle_parameters = SchemeParameters.for_config(
         INSECURE_PLAINTEXT, sites=4, max_abs_value=1 << 20
     )
     oracle = InsecurePlaintext(oracle_parameters)
-    plain = [oracle.encrypt_chunk(row) for row in values]
-    expected = oracle.open_chunk(add(plain, oracle_parameters.modulus), [b""] * sites, count)
+    plain = [oracle.encrypt_chunk(0, row) for row in values]
+    expected = oracle.open_chunk(0, add(plain, oracle_parameters.modulus), [b""] * sites, count)
     np.testing.assert_array_equal(opened, expected)
 
 
@@ -116,9 +116,9 @@ def test_sums_at_the_extremes_are_exact_and_their_noise_as_derived(
 
     monkeypatch.setattr(CkksShared, "_check_noise", spy)
     for values in extremes(parameters).values():
-        chunks = [scheme.encrypt_chunk(values) for _ in range(sites)]
+        chunks = [scheme.encrypt_chunk(0, values) for _ in range(sites)]
         opened = scheme.open_chunk(
-            add(chunks, parameters.modulus), [c.openers for c in chunks], values.size
+            0, add(chunks, parameters.modulus), [c.openers for c in chunks], values.size
         )
         np.testing.assert_array_equal(opened, sites * values)
     noise = np.concatenate(residuals).ravel() * parameters.scale / parameters.noise_sigma(sites)
@@ -129,17 +129,17 @@ def test_sums_at_the_extremes_are_exact_and_their_noise_as_derived(
 
 def test_a_chunk_of_several_blocks_streams_through_frames(scheme: CkksShared) -> None:
     values = updates(2, 3 * BLOCK)
-    chunks = [scheme.encrypt_chunk(row) for row in values]
+    chunks = [scheme.encrypt_chunk(0, row) for row in values]
     assert chunks[0].residues.shape == (3 * 2048,)
     assert len(chunks[0].openers) == 3 * 64
     total = add(chunks, PARAMETERS.modulus)
-    opened = scheme.open_chunk(total, [c.openers for c in reversed(chunks)], 3 * BLOCK)
+    opened = scheme.open_chunk(0, total, [c.openers for c in reversed(chunks)], 3 * BLOCK)
     np.testing.assert_array_equal(opened, values.sum(axis=0))
 
 
 def test_equal_updates_give_unrelated_ciphertexts(scheme: CkksShared) -> None:
     values = updates(1, BLOCK)[0]
-    first, second = scheme.encrypt_chunk(values), scheme.encrypt_chunk(values)
+    first, second = scheme.encrypt_chunk(0, values), scheme.encrypt_chunk(0, values)
     assert first.openers != second.openers
     assert np.count_nonzero(first.residues == second.residues) < 5
 
@@ -147,7 +147,7 @@ def test_equal_updates_give_unrelated_ciphertexts(scheme: CkksShared) -> None:
 def test_a_ciphertext_shows_nothing_of_its_size(scheme: CkksShared) -> None:
     """Residues of zero and of a large update are equally uniform: a chi-squared test of each."""
     for values in (np.zeros(16 * BLOCK, dtype=np.int64), np.tile(updates(1, BLOCK)[0], 16)):
-        residues = scheme.encrypt_chunk(values).residues
+        residues = scheme.encrypt_chunk(0, values).residues
         counts = np.bincount((residues >> np.uint64(48)).astype(np.int64), minlength=64)
         statistic = float(((counts - residues.size / 64) ** 2 / (residues.size / 64)).sum())
         assert statistic < 63 + 8 * math.sqrt(2 * 63)
@@ -158,13 +158,13 @@ class TestRefusals:
 
     @pytest.fixture
     def chunks(self, scheme: CkksShared) -> list[EncryptedChunk]:
-        return [scheme.encrypt_chunk(row) for row in self.values]
+        return [scheme.encrypt_chunk(0, row) for row in self.values]
 
     def refuse(
         self, scheme: CkksShared, residues: np.ndarray, openers: list[bytes], why: str
     ) -> None:
         with pytest.raises(OpeningRefused, match=why):
-            scheme.open_chunk(residues, openers, BLOCK + 5)
+            scheme.open_chunk(0, residues, openers, BLOCK + 5)
 
     def test_a_wrong_key(self, chunks: list[EncryptedChunk]) -> None:
         other = CkksShared(PARAMETERS, new_key(PARAMETERS))
@@ -211,9 +211,9 @@ class TestRefusals:
         )
 
     def test_values_in_the_padding(self, scheme: CkksShared) -> None:
-        chunk = scheme.encrypt_chunk(self.values[0])
+        chunk = scheme.encrypt_chunk(0, self.values[0])
         with pytest.raises(OpeningRefused, match="padding"):
-            scheme.open_chunk(chunk.residues, [chunk.openers], BLOCK + 4)
+            scheme.open_chunk(0, chunk.residues, [chunk.openers], BLOCK + 4)
 
     def test_more_than_the_sites_may_send(
         self, scheme: CkksShared, monkeypatch: pytest.MonkeyPatch
@@ -222,9 +222,9 @@ class TestRefusals:
         oversized = np.zeros((1, BLOCK), dtype=np.int64)
         oversized[0, -1] = 2 * PARAMETERS.max_abs_value
         monkeypatch.setattr(tenseal_shared, "to_blocks", lambda values, parameters: oversized)
-        chunk = scheme.encrypt_chunk(np.zeros(BLOCK, dtype=np.int64))
+        chunk = scheme.encrypt_chunk(0, np.zeros(BLOCK, dtype=np.int64))
         with pytest.raises(OpeningRefused, match="1 sites may send"):
-            scheme.open_chunk(chunk.residues, [chunk.openers], BLOCK)
+            scheme.open_chunk(0, chunk.residues, [chunk.openers], BLOCK)
 
     def test_a_key_that_refused_once_is_not_used_again(
         self, scheme: CkksShared, chunks: list[EncryptedChunk]
@@ -232,14 +232,14 @@ class TestRefusals:
         openers = [c.openers for c in chunks]
         self.refuse(scheme, np.zeros_like(chunks[0].residues), openers, "not open")
         with pytest.raises(KeyUnusable, match="must not be used again"):
-            scheme.open_chunk(add(chunks, PARAMETERS.modulus), openers, BLOCK + 5)
+            scheme.open_chunk(0, add(chunks, PARAMETERS.modulus), openers, BLOCK + 5)
         with pytest.raises(KeyUnusable):
-            scheme.encrypt_chunk(self.values[0])
+            scheme.encrypt_chunk(0, self.values[0])
 
 
 @pytest.mark.parametrize("why", ["residues", "no opener", "too many openers", "short opener"])
 def test_the_shapes_of_a_sum_are_exact(scheme: CkksShared, why: str) -> None:
-    chunk = scheme.encrypt_chunk(updates(1, 10)[0])
+    chunk = scheme.encrypt_chunk(0, updates(1, 10)[0])
     residues, openers = chunk.residues, [chunk.openers]
     if why == "residues":
         residues = residues[:-1]
@@ -250,12 +250,12 @@ def test_the_shapes_of_a_sum_are_exact(scheme: CkksShared, why: str) -> None:
             "short opener": [chunk.openers[:-1]],
         }[why]
     with pytest.raises(ValueError, match=r"blocks|sites|bytes"):
-        scheme.open_chunk(residues, openers, 10)
+        scheme.open_chunk(0, residues, openers, 10)
 
 
 def test_values_out_of_range_are_not_encrypted(scheme: CkksShared) -> None:
     with pytest.raises(ValuesOutOfRange):
-        scheme.encrypt_chunk(np.array([2**20 + 1]))
+        scheme.encrypt_chunk(0, np.array([2**20 + 1]))
 
 
 class TestKey:
@@ -263,8 +263,8 @@ class TestKey:
         maker = CkksShared(PARAMETERS, key)
         receiver = CkksShared(PARAMETERS, SecretBytes(key.reveal()))
         values = updates(1, 100)[0]
-        chunk = maker.encrypt_chunk(values)
-        opened = receiver.open_chunk(chunk.residues, [chunk.openers], 100)
+        chunk = maker.encrypt_chunk(0, values)
+        opened = receiver.open_chunk(0, chunk.residues, [chunk.openers], 100)
         np.testing.assert_array_equal(opened, values)
 
     def test_keys_are_fresh(self, key: SecretBytes) -> None:

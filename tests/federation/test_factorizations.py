@@ -58,7 +58,7 @@ class Watched:
             frame = decode_frame(content, header)
             place = parameters.chunk_slice(index, values.size)
             values[place] = self.scheme.open_chunk(
-                frame.residues, frame.openers_by_contributor(1), place.stop - place.start
+                index, frame.residues, frame.openers_by_contributor(1), place.stop - place.start
             )
         return values
 

@@ -112,12 +112,12 @@ def opened_mean(
     codes = [CODEC.encode(v, share) for v, share in zip(vectors, shares, strict=True)]
     opened = []
     for begin in range(0, vectors[0].size, PARAMETERS.chunk_values):
-        chunks = [site.encrypt_chunk(c[begin : begin + PARAMETERS.chunk_values]) for c in codes]
+        chunks = [site.encrypt_chunk(0, c[begin : begin + PARAMETERS.chunk_values]) for c in codes]
         total = np.zeros_like(chunks[0].residues)
         for chunk in chunks:
             add_mod(total, chunk.residues, PARAMETERS.modulus)
         count = codes[0][begin : begin + PARAMETERS.chunk_values].size
-        opened.append(site.open_chunk(total, [chunk.openers for chunk in chunks], count))
+        opened.append(site.open_chunk(0, total, [chunk.openers for chunk in chunks], count))
     return CODEC.decode(np.concatenate(opened), sum(shares, Fraction(0)))
 
 

@@ -59,11 +59,11 @@ def changes(seed: int) -> list[State]:
 
 def opened_mean(vectors: list[np.ndarray], key: SecretBytes) -> np.ndarray:
     site = make_scheme(PARAMETERS, key)
-    chunks = [site.encrypt_chunk(CODEC.encode(vector)) for vector in vectors]
+    chunks = [site.encrypt_chunk(0, CODEC.encode(vector)) for vector in vectors]
     total = np.zeros_like(chunks[0].residues)
     for chunk in chunks:
         add_mod(total, chunk.residues, PARAMETERS.modulus)
-    opened = site.open_chunk(total, [chunk.openers for chunk in chunks], vectors[0].size)
+    opened = site.open_chunk(0, total, [chunk.openers for chunk in chunks], vectors[0].size)
     return CODEC.decode(opened, Fraction(len(vectors)))
 
 
