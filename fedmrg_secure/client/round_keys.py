@@ -52,7 +52,7 @@ def seal_shares(site: Site, plan: RoundPlan, digest: bytes) -> tuple[bytes, ...]
             f"the key of round {plan.round} is gone from this site's state folder",
             hint="the round goes on without this site; the next one makes a new key",
         )
-    key = RoundKey.from_secret_bytes(site.parameters, secret)
+    key = RoundKey.from_secret_bytes(secret, site.parameters)
     count = len(plan.cohort)
     shares = key.shares(count, site.manifest.quorum.threshold(count))
     key.destroy()

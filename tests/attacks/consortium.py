@@ -263,7 +263,7 @@ class Consortium:
     """
 
     def __init__(self, folder: Path, count: int, **changes: Any) -> None:
-        names = [f"s{place}" for place in range(1, count + 1)]
+        names = [f"s{place:02}" for place in range(1, count + 1)]
         self.manifest = make_manifest(names, **changes)
         self.members = {
             name: Member(name, SigningKey.generate(name), generate_seal_key()) for name in names

@@ -26,7 +26,7 @@ from fedmrg_secure.crypto.multiparty.scheme import (
     add_shares,
     combine,
 )
-from fedmrg_secure.crypto.seal_key import open_sealed, seal, seal_public_key
+from fedmrg_secure.crypto.seal_key import open_sealed
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol.hashes import cohort_hash, inclusion_hash
 from fedmrg_secure.protocol.phases import RoundPhase
@@ -39,7 +39,6 @@ from tests.attacks.consortium import (
     decrypt,
     encrypt,
     open_with,
-    take_part,
     upload,
 )
 
@@ -109,7 +108,7 @@ def test_n_minus_t_sites_may_vanish(
     consortium = Consortium(tmp_path, 10)
     assert consortium.manifest.quorum.threshold(10) == 6
     coordinator = Coordinator(consortium.manifest, consortium.plan())
-    gone = ["s2", "s5", "s7", "s9"]
+    gone = ["s02", "s05", "s07", "s09"]
     consortium.play(coordinator, dict.fromkeys(gone, vanish))
     stayed = [name for name in consortium.members if name not in gone]
     included = list(consortium.members) if uploaded else stayed
@@ -120,7 +119,7 @@ def test_n_minus_t_sites_may_vanish(
 def test_with_one_more_gone_nothing_is_opened(tmp_path: Path) -> None:
     consortium = Consortium(tmp_path, 10)
     coordinator = Coordinator(consortium.manifest, consortium.plan())
-    gone = [f"s{place}" for place in range(1, 6)]
+    gone = [f"s{place:02}" for place in range(1, 6)]
     consortium.play(coordinator, dict.fromkeys(gone, vanish_after_upload), timeout_s=2)
     assert all(member.result is None for member in consortium.members.values())
     assert not coordinator.publications
@@ -155,14 +154,14 @@ def test_the_coordinator_with_fewer_sites_than_the_threshold(
         monkeypatch.setattr(RoundKey, "shares", lambda key, n, t: shares(key, n, t - 1))
     coordinator = Coordinator(consortium.manifest, consortium.plan())
     consortium.play(coordinator, dict.fromkeys(consortium.members, vanish_after_upload))
-    key = key_from(consortium, coordinator, "s1", threshold - 1)
+    key = key_from(consortium, coordinator, "s01", threshold - 1)
     parameters, digest = coordinator.parameters, coordinator.plan_hash
     if weakened:
-        opened = decrypt(parameters, digest, key, coordinator.uploads["s1"], 1)
-        assert_opened(consortium, opened, ["s1"])
+        opened = decrypt(parameters, digest, key, coordinator.uploads["s01"], 1)
+        assert_opened(consortium, opened, ["s01"])
     else:
         with pytest.raises(OpeningRefused):
-            decrypt(parameters, digest, key, coordinator.uploads["s1"], 1)
+            decrypt(parameters, digest, key, coordinator.uploads["s01"], 1)
 
 
 def test_the_threshold_is_tight(tmp_path: Path) -> None:
@@ -170,11 +169,11 @@ def test_the_threshold_is_tight(tmp_path: Path) -> None:
     consortium = Consortium(tmp_path, 5)
     coordinator = Coordinator(consortium.manifest, consortium.plan())
     consortium.play(coordinator, dict.fromkeys(consortium.members, vanish_after_upload))
-    key = key_from(consortium, coordinator, "s1", consortium.manifest.quorum.threshold(5))
+    key = key_from(consortium, coordinator, "s01", consortium.manifest.quorum.threshold(5))
     opened = decrypt(
-        coordinator.parameters, coordinator.plan_hash, key, coordinator.uploads["s1"], 1
+        coordinator.parameters, coordinator.plan_hash, key, coordinator.uploads["s01"], 1
     )
-    assert_opened(consortium, opened, ["s1"])
+    assert_opened(consortium, opened, ["s01"])
 
 
 # ---- two included sets in one round
@@ -307,18 +306,18 @@ def steal_by_difference(
 def test_two_sets_cannot_be_certified_with_the_colluders_that_are_allowed_for(
     tmp_path: Path,
 ) -> None:
-    _, stolen = steal_by_difference(tmp_path, ["s4"])
+    _, stolen = steal_by_difference(tmp_path, ["s04"])
     assert stolen is None
 
 
 def test_with_one_colluder_more_they_can_so_the_bound_is_tight(tmp_path: Path) -> None:
-    consortium, stolen = steal_by_difference(tmp_path, ["s3", "s4"])
+    consortium, stolen = steal_by_difference(tmp_path, ["s03", "s04"])
     assert stolen is not None
-    assert np.abs(stolen - consortium.total(["s1"])).max() <= _bound(consortium, 4) * 2
+    assert np.abs(stolen - consortium.total(["s01"])).max() <= _bound(consortium, 4) * 2
 
 
 def test_a_unanimous_certificate_stops_that_too(tmp_path: Path) -> None:
-    _, stolen = steal_by_difference(tmp_path, ["s3", "s4"], certificate="unanimous")
+    _, stolen = steal_by_difference(tmp_path, ["s03", "s04"], certificate="unanimous")
     assert stolen is None
 
 
@@ -327,20 +326,20 @@ def test_a_site_that_signs_twice_would_give_it_away(
 ) -> None:
     """Without the record of what is signed, one honest site that is asked twice is enough."""
     consortium = Consortium(tmp_path, 4)
-    coordinator = TwoFaced(consortium.manifest, consortium.plan(), others=["s3"], colluders=["s4"])
+    coordinator = TwoFaced(consortium.manifest, consortium.plan(), others=["s03"], colluders=["s04"])
     consortium.play(
         coordinator,
-        {**dict.fromkeys(["s1", "s2", "s3"], publish_only), "s4": collude},
+        {**dict.fromkeys(["s01", "s02", "s03"], publish_only), "s04": collude},
         timeout_s=3,
     )
-    asked = consortium.members["s2"]
+    asked = consortium.members["s02"]
     cohort = commit_and_certify_again(coordinator, asked)
-    coordinator.others.add("s2")  # the same site is now shown the other set
+    coordinator.others.add("s02")  # the same site is now shown the other set
     with pytest.raises(SignatureRefused, match="has co-signed another included set in round 1"):
         certify_inclusion(asked.site, coordinator.plan, coordinator.plan_hash, cohort)
     monkeypatch.setattr(SigningRecord, "sign_inclusion", lambda *_, **__: None)
     assert certify_inclusion(asked.site, coordinator.plan, coordinator.plan_hash, cohort)
-    shares = published(consortium, coordinator, consortium.members["s4"], "s3")
+    shares = published(consortium, coordinator, consortium.members["s04"], "s03")
     assert len(shares) >= 2
 
 
@@ -359,7 +358,7 @@ class Forger(Coordinator):
     def cohort_for(self, site: str) -> c.Cohort:
         cohort = super().cohort_for(site)
         forged = (
-            c.CommittedSite(one.site, bytes(32), one.commitment) if one.site == "s2" else one
+            c.CommittedSite(one.site, bytes(32), one.commitment) if one.site == "s02" else one
             for one in cohort.committed
         )
         return c.Cohort(cohort.round, cohort.plan_hash, tuple(forged))
@@ -368,7 +367,7 @@ class Forger(Coordinator):
 def test_a_forged_commitment_is_not_co_signed(tmp_path: Path) -> None:
     consortium = Consortium(tmp_path, 3)
     coordinator = Forger(consortium.manifest, consortium.plan())
-    with pytest.raises(CertificateRefused, match="commitment of s2 in round 1"):
+    with pytest.raises(CertificateRefused, match="commitment of s02 in round 1"):
         consortium.play(coordinator, timeout_s=3)
     assert not coordinator.co_signed
 
@@ -377,10 +376,10 @@ class Loner(Coordinator):
     """Claims that nobody but one site uploaded."""
 
     def inclusion_for(self, site: str) -> c.Inclusion:
-        return self.make_inclusion(["s1"])
+        return self.make_inclusion(["s01"])
 
     def make_inclusion(self, sites: Sequence[str]) -> c.Inclusion:
-        return super().make_inclusion(["s1"])
+        return super().make_inclusion(["s01"])
 
 
 def test_a_sum_of_one_is_not_co_signed(tmp_path: Path) -> None:
@@ -394,7 +393,7 @@ class Swapper(Coordinator):
     """Replaces the sum by one site's upload."""
 
     def sum_for(self, site: str) -> ResidueVector:
-        return self.add(["s1"])
+        return self.add(["s01"])
 
 
 @pytest.mark.parametrize("checked", [True, False])
@@ -422,7 +421,7 @@ class Tamperer(Coordinator):
 
     def shares_for(self, site: str) -> tuple[bytes, ...]:
         shares = list(super().shares_for(site))
-        if site == "s3":
+        if site == "s03":
             shares[0] = shares[0][:-1] + bytes([shares[0][-1] ^ 1])
         return tuple(shares)
 
@@ -430,7 +429,7 @@ class Tamperer(Coordinator):
 def test_a_tampered_share_names_whose_it_is(tmp_path: Path) -> None:
     consortium = Consortium(tmp_path, 4)
     coordinator = Tamperer(consortium.manifest, consortium.plan())
-    with pytest.raises(ShareRefused, match="the share of s1 is not the one it has committed to"):
+    with pytest.raises(ShareRefused, match="the share of s01 is not the one it has committed to"):
         consortium.play(coordinator, timeout_s=5)
 
 
@@ -457,7 +456,7 @@ def test_a_substituted_share_sum_is_left_out_and_the_rest_open(tmp_path: Path) -
 
     consortium.play(coordinator, dict.fromkeys(consortium.members, patient))
     assert len(coordinator.publications) == 4
-    member = consortium.members["s1"]
+    member = consortium.members["s01"]
     key = __import__("tests.attacks.consortium", fromlist=["fetch_key"]).fetch_key(
         coordinator, member
     )
@@ -472,7 +471,7 @@ def test_a_round_key_serves_one_plan_only(tmp_path: Path) -> None:
     parameters = next(iter(consortium.members.values())).site.parameters
     key = RoundKey.generate(parameters)
     values = np.arange(VALUES) % 7
-    scheme = CkksMultiparty(parameters, bytes(32), VALUES, key=key)
+    scheme = CkksMultiparty(parameters, b"\7" * 32, VALUES, key=key)
     encrypt(scheme, values)
     with pytest.raises(KeySpent):
         encrypt(scheme, values + 1)
@@ -491,7 +490,7 @@ def test_two_contents_under_one_key_and_string_would_show_their_difference(
     wires = []
     for values in (first, second):  # a site that restores its disk and forgets
         again = RoundKey.from_secret_bytes(stored, parameters)
-        wires.append(encrypt(CkksMultiparty(parameters, bytes(32), VALUES, key=again), values))
+        wires.append(encrypt(CkksMultiparty(parameters, b"\7" * 32, VALUES, key=again), values))
     unit = 1073692673 / parameters.modulus
     apart = (wires[0].astype(np.int64) - wires[1].astype(np.int64)) % parameters.modulus
     apart = np.where(apart > parameters.modulus // 2, apart - parameters.modulus, apart)
@@ -512,7 +511,7 @@ def test_a_reference_string_that_somebody_chooses_would_show_the_update(
 
     def wire() -> IntVector:
         key = RoundKey.generate(parameters)
-        residues = encrypt(CkksMultiparty(parameters, bytes(32), VALUES, key=key), values)
+        residues = encrypt(CkksMultiparty(parameters, b"\7" * 32, VALUES, key=key), values)
         signed = residues.astype(np.int64)
         half = parameters.modulus // 2
         return np.where(signed > half, signed - parameters.modulus, signed)[:VALUES]
