@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +12,7 @@ from fedmrg_secure.client.policy import AggregateRefused, weight_share
 from fedmrg_secure.client.progress import Stopwatch
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, hash_state
+from fedmrg_secure.core.ahead import map_ahead
 from fedmrg_secure.core.types import IntVector
 from fedmrg_secure.crypto.errors import OpeningRefused
 from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, decode_frame
@@ -52,28 +53,37 @@ def _open_frames(
         done += frame_bytes
         site.progress.transfer(done, aggregate.total_bytes)
 
-    frames = site.coordinator.download(aggregate, on_progress=tell)
-    for index in range(parameters.chunk_count(size)):
-        with watch.measure("download"):
-            frame_bytes = next(frames)
-        with watch.measure("open"):
-            header = FrameHeader.of_chunk(
-                parameters,
-                session=site.session,
-                round=aggregate.round,
-                sender=AGGREGATE,
-                chunk_index=index,
-                value_count=size,
-                contributors=contributors,
-            )
-            frame = decode_frame(frame_bytes, header)
-            place = parameters.chunk_slice(index, size)
-            total[place] = scheme.open_chunk(
-                index,
-                frame.residues,
-                frame.openers_by_contributor(contributors),
-                place.stop - place.start,
-            )
+    def frames() -> Iterator[tuple[int, bytes]]:
+        downloaded = site.coordinator.download(aggregate, on_progress=tell)
+        for index in range(parameters.chunk_count(size)):
+            with watch.measure("download"):
+                frame = next(downloaded)
+            yield index, frame
+
+    def open_frame(numbered: tuple[int, bytes]) -> None:
+        index, frame_bytes = numbered
+        header = FrameHeader.of_chunk(
+            parameters,
+            session=site.session,
+            round=aggregate.round,
+            sender=AGGREGATE,
+            chunk_index=index,
+            value_count=size,
+            contributors=contributors,
+        )
+        frame = decode_frame(frame_bytes, header)
+        place = parameters.chunk_slice(index, size)
+        total[place] = scheme.open_chunk(
+            index,
+            frame.residues,
+            frame.openers_by_contributor(contributors),
+            place.stop - place.start,
+        )
+
+    workers = None if scheme.is_concurrent else 1
+    with watch.measure("open"):
+        for _ in map_ahead(open_frame, frames(), workers=workers):
+            pass
     return total
 
 
@@ -94,8 +104,9 @@ def apply_sum(
     shares = [weight_share(entry.weight, site.manifest.weights) for entry in aggregate.included]
     total_weight = sum(shares, Fraction(0))
     mean = site.codec.decode(total, total_weight)
-    # Rounding to the grid adds at most half a step a coordinate and site.
-    slack = len(shares) * site.codec.step * float(np.sqrt(total.size)) / 2
+    # Rounding to the grid adds at most half a step a coordinate and site, encryption its bound.
+    steps = len(shares) / 2 + site.parameters.sum_error_bound(len(shares))
+    slack = steps * site.codec.step * float(np.sqrt(total.size))
     bound = site.codec.clip_norm + slack / float(total_weight)
     if (norm := l2_norm(mean)) > bound * (1 + 1e-9):
         raise AggregateRefused(

@@ -63,16 +63,21 @@ class ProgressLines:
 
 
 class Stopwatch:
-    """Wall seconds by phase."""
+    """Wall seconds by phase; a phase within another counts for itself alone. Of one thread."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._within = 0.0
+        """of the phase under way: seconds of the phases measured inside it"""
 
     @contextmanager
     def measure(self, phase: str) -> Iterator[None]:
+        outer, self._within = self._within, 0.0
         started = time.monotonic()
         try:
             yield
         finally:
             elapsed = time.monotonic() - started
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + elapsed
+            own = elapsed - self._within
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + own
+            self._within = outer + elapsed

@@ -8,7 +8,7 @@ goes on from what is on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,7 @@ from fedmrg_secure.client.signing_record import SignedRound
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, Outgoing
 from fedmrg_secure.client.waiting import statuses
+from fedmrg_secure.core.ahead import map_ahead
 from fedmrg_secure.core.types import FloatVector
 from fedmrg_secure.crypto.frame import FrameHeader, encode_frame
 from fedmrg_secure.crypto.scheme import Scheme
@@ -209,21 +210,22 @@ def _encrypt(
     share = weight_share(site.weight, site.manifest.weights)
     values = site.codec.encode(update, share)
 
-    def frames() -> Iterator[bytes]:
-        for index in range(scheme.parameters.chunk_count(values.size)):
-            place = scheme.parameters.chunk_slice(index, values.size)
-            chunk = scheme.encrypt_chunk(index, values[place])
-            header = FrameHeader.of_chunk(
-                scheme.parameters,
-                session=site.session,
-                round=plan.round,
-                sender=site.name,
-                chunk_index=index,
-                value_count=values.size,
-            )
-            yield encode_frame(header, chunk.residues, chunk.openers)
+    def frame(index: int) -> bytes:
+        place = scheme.parameters.chunk_slice(index, values.size)
+        chunk = scheme.encrypt_chunk(index, values[place])
+        header = FrameHeader.of_chunk(
+            scheme.parameters,
+            session=site.session,
+            round=plan.round,
+            sender=site.name,
+            chunk_index=index,
+            value_count=values.size,
+        )
+        return encode_frame(header, chunk.residues, chunk.openers)
 
-    return site.store.write_outgoing(digest.hex(), frames())
+    chunks = range(scheme.parameters.chunk_count(values.size))
+    workers = None if scheme.is_concurrent else 1
+    return site.store.write_outgoing(digest.hex(), map_ahead(frame, chunks, workers=workers))
 
 
 def _upload(site: Site, round_number: int, digest: bytes, outgoing: Outgoing) -> bool:

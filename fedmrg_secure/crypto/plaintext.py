@@ -27,6 +27,11 @@ class InsecurePlaintext:
         if self.parameters.scheme != INSECURE_PLAINTEXT:
             raise ValueError(f"these are parameters of {self.parameters.scheme}")
 
+    @property
+    def is_concurrent(self) -> bool:
+        """True: chunks share nothing."""
+        return True
+
     def encrypt_chunk(self, index: int, values: IntVector) -> EncryptedChunk:
         """The integers modulo the modulus; no opener."""
         blocks = to_blocks(values, self.parameters)

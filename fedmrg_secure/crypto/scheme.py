@@ -39,6 +39,11 @@ class Scheme(Protocol):
         """The public parameters."""
         ...
 
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether several threads may encrypt or open different chunks at a time."""
+        ...
+
     def encrypt_chunk(self, index: int, values: IntVector) -> EncryptedChunk:
         """Encrypt one chunk.
 

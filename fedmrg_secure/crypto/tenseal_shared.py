@@ -84,6 +84,11 @@ class CkksShared:
         """The public parameters."""
         return self._parameters
 
+    @property
+    def is_concurrent(self) -> bool:
+        """False: SEAL's objects here are shared, and its calls hold the interpreter's lock."""
+        return False
+
     def encrypt_chunk(self, index: int, values: IntVector) -> EncryptedChunk:
         """See `crypto.scheme.Scheme`; every call draws fresh noise and fresh seeds."""
         self._check_key()

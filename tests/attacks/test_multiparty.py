@@ -326,7 +326,9 @@ def test_a_site_that_signs_twice_would_give_it_away(
 ) -> None:
     """Without the record of what is signed, one honest site that is asked twice is enough."""
     consortium = Consortium(tmp_path, 4)
-    coordinator = TwoFaced(consortium.manifest, consortium.plan(), others=["s03"], colluders=["s04"])
+    coordinator = TwoFaced(
+        consortium.manifest, consortium.plan(), others=["s03"], colluders=["s04"]
+    )
     consortium.play(
         coordinator,
         {**dict.fromkeys(["s01", "s02", "s03"], publish_only), "s04": collude},

@@ -57,6 +57,7 @@ class Federation:
             plan_hash=bytes(32),
             key_epoch=1,
             key_maker="b",
+            inclusion_hash=b"",
             included=tuple(IncludedSite(name, 1, bytes(32)) for name in ("a", "b")),
             chunk_hashes=leaves,
             merkle_root=merkle_root(leaves),
@@ -76,7 +77,7 @@ class Federation:
             store=self.store,
             progress=ProgressLines(SimpleNamespace(write=lambda _: None, flush=lambda: None)),  # type: ignore[arg-type]
             coordinator=SimpleNamespace(download=lambda *_, **__: iter(self.frames)),
-            manifest=SimpleNamespace(weights={"a": 1, "b": 1}),
+            manifest=SimpleNamespace(weights={"a": 1, "b": 1}, shared_key=True, round_keys=False),
             log=self.events.append,
         )
 

@@ -83,6 +83,11 @@ class CkksMultiparty:
         """The public parameters."""
         return self._parameters
 
+    @property
+    def is_concurrent(self) -> bool:
+        """True: chunks share nothing but keys that do not change."""
+        return True
+
     def encrypt_chunk(self, index: int, values: IntVector) -> EncryptedChunk:
         """See `crypto.scheme.Scheme`; the last chunk may have no values at all."""
         if self._key is None:
