@@ -115,6 +115,7 @@ def aggregate(**changes: object) -> AggregateInfo:
         chunk_hashes=leaves,
         merkle_root=merkle_root(leaves),
         total_bytes=1,
+        inclusion_hash=b"",
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
