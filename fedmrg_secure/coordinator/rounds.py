@@ -3,6 +3,9 @@
 gather sites -> open a round -> make its plan -> collect uploads -> fix who is included -> add and
 publish -> collect acknowledgements -> close -> ... -> finish.
 
+Where sites make keys of their own, they commit and certify the cohort before they upload, certify
+who is included before anything is added, and give share sums before the sum can be acknowledged.
+
 Messages change the session in `service`; here is what the coordinator does by itself. It takes one
 step at a time, each durable, so that it can be killed between any two and go on.
 """
@@ -14,10 +17,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from fedmrg_secure.coordinator.certified_rounds import (
+    can_be_opened,
+    cohort_certified,
+    inclusion_certified,
+)
 from fedmrg_secure.coordinator.key_epochs import epoch_of_round
-from fedmrg_secure.coordinator.ledger import ClosedRound, LedgerState
+from fedmrg_secure.coordinator.ledger import ClosedRound, Event, LedgerState
 from fedmrg_secure.coordinator.session import Session
-from fedmrg_secure.coordinator.store import set_aggregate
+from fedmrg_secure.coordinator.store import drop_aggregate, set_aggregate
 from fedmrg_secure.coordinator.summing import sum_uploads
 from fedmrg_secure.core.merkle import merkle_root
 from fedmrg_secure.crypto.frame import AGGREGATE
@@ -33,6 +41,7 @@ from fedmrg_secure.protocol.messages import (
     RoundPlan,
 )
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
+from fedmrg_secure.protocol.statements import inclusion_due
 
 _LONGEST_WAIT_S = 0.25
 _FULL_DISK_PAUSE_S = 2.0
@@ -93,8 +102,16 @@ def take_step(session: Session, deadlines: Deadlines, stop: threading.Event) -> 
 def _take(session: Session, current: s.RoundState, step: d.Step) -> bool:
     if isinstance(step, d.MakePlan):
         _make_plan(session, current, step.cohort)
+    elif isinstance(step, d.FixCohort):
+        _commit_round(session, s.certify(current, step.committed))
+    elif isinstance(step, d.OpenUploads):
+        event = cohort_certified(session, current)
+        _commit_round(session, s.open_uploads(current), event)
     elif isinstance(step, d.FixIncluded):
         _commit_round(session, s.fix_included(current, step.included))
+    elif isinstance(step, d.StartAdding):
+        event = inclusion_certified(session, current)
+        _commit_round(session, s.start_adding(current), event)
     elif isinstance(step, d.CloseRound):
         _close_round(session, current, step.model_hash)
     elif isinstance(step, d.AbortRound):
@@ -113,7 +130,8 @@ def _due(session: Session, current: s.RoundState, deadlines: Deadlines) -> d.Ste
     is the session, while they may still be starting.
     """
     manifest, keys, live = session.manifest, session.ledger.state.keys, session.live()
-    overdue = deadlines.overdue(manifest.round_deadline_ms, current.number, current.phase)
+    openable = can_be_opened(session, current)  # acknowledging has a deadline of its own
+    overdue = deadlines.overdue(manifest.round_deadline_ms, current.number, current.phase, openable)
     key_ready = not manifest.shared_key or (
         keys is not None and set(current.cohort) <= keys.published
     )
@@ -125,6 +143,7 @@ def _due(session: Session, current: s.RoundState, deadlines: Deadlines) -> d.Ste
             min_sites=manifest.min_sites,
             key_ready=key_ready,
             overdue=overdue,
+            quorum=manifest.quorum if manifest.round_keys else None,
         )
 
     hoped_for = live | session.awaited()
@@ -235,7 +254,11 @@ def _make_plan(session: Session, current: s.RoundState, names: tuple[str, ...]) 
     )
     digest = plan_hash(session.session_id, plan)
     session.ledger.commit(
-        replace(state, round=s.begin(current, plan, digest), keys=keys),
+        replace(
+            state,
+            round=s.begin(current, plan, digest, round_keys=manifest.round_keys),
+            keys=keys,
+        ),
         {
             "type": "round.planned",
             "round": plan.round,
@@ -267,10 +290,13 @@ def _add_uploads(session: Session, current: s.RoundState, stop: threading.Event)
         total_bytes=sum(chunk.frame_bytes for chunk in summed),
         key_epoch=current.plan.key_epoch,
         key_maker=current.plan.key_maker,
+        inclusion_hash=inclusion_due(session.session_id, current) if current.certified else b"",
     )
     with session.ledger.lock:
+        now = session.ledger.state.round  # share sums may have come meanwhile
+        assert now is not None
         session.ledger.commit(
-            replace(session.ledger.state, round=s.publish(current)),
+            replace(session.ledger.state, round=s.publish(now)),
             {
                 "type": "round.aggregated",
                 "round": current.number,
@@ -314,6 +340,7 @@ def _abort_round(session: Session, current: s.RoundState, step: d.AbortRound) ->
     session.ledger.commit(
         replace(session.ledger.state, round=s.abort(current, step.reason)),
         {"type": "round.aborted", "round": current.number, "reason": step.cause},
+        also=drop_aggregate(current.number),
     )
     forget_uploads(session)
     _report_round(session)
@@ -341,8 +368,8 @@ def forget_uploads(session: Session) -> None:
     session.blobs.keep_only(session.store.blobs())
 
 
-def _commit_round(session: Session, current: s.RoundState) -> None:
-    session.ledger.commit(replace(session.ledger.state, round=current))
+def _commit_round(session: Session, current: s.RoundState, *events: Event) -> None:
+    session.ledger.commit(replace(session.ledger.state, round=current), *events)
     _report_round(session)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from fedmrg_secure.coordinator.certified_rounds import CertifiedRounds, can_be_opened
+from fedmrg_secure.coordinator.errors import StorageDamaged
 from fedmrg_secure.coordinator.ledger import Event, SiteRecord
 from fedmrg_secure.coordinator.session import Session
 from fedmrg_secure.coordinator.store import add_sealed_key
@@ -24,11 +26,10 @@ from fedmrg_secure.protocol.errors import (
     StateMismatch,
     WeightRefused,
     WrongPhase,
-    WrongRound,
 )
 from fedmrg_secure.protocol.phases import Presence, RoundPhase
 from fedmrg_secure.protocol.service import Call, UploadSink
-from fedmrg_secure.protocol.state import RoundState, acknowledge, announce, check_round
+from fedmrg_secure.protocol.state import acknowledge, announce
 
 
 class CoordinatorService:
@@ -49,6 +50,7 @@ class CoordinatorService:
             m.GetUploadStatus: self._get_upload_status,
             m.GetAggregate: self._get_aggregate,
             m.Acknowledge: self._acknowledge,
+            **CertifiedRounds(session).handlers,
         }
 
     @property
@@ -83,7 +85,14 @@ class CoordinatorService:
             raise NotAvailable(f"the sum has only {len(blobs)} chunks")
         for index in range(request.first_chunk, len(blobs)):
             self._session.heard(call.site)
-            yield index, self._session.blobs.read(blobs[index])
+            yield index, self._read_sum(call.envelope.round, blobs[index])
+
+    def _read_sum(self, round_number: int, blob: str) -> bytes:
+        try:
+            return self._session.blobs.read(blob)
+        except StorageDamaged:
+            self._aggregate(round_number)  # the round may have been aborted meanwhile
+            raise
 
     def _get_session(self, call: Call, message: m.GetSession) -> Message:
         return m.SessionDelivery(self._session.manifest.to_bytes())
@@ -139,6 +148,8 @@ class CoordinatorService:
             sites=tuple(
                 m.SiteStatus(site, self._presence(site)) for site in session.manifest.sites
             ),
+            committed=bool(current and call.site in current.committed),
+            opening_available=bool(current and can_be_opened(session, current)),
         )
 
     def _presence(self, site: str) -> Presence:
@@ -156,7 +167,7 @@ class CoordinatorService:
     def _announce(self, call: Call, message: m.Announce) -> Message:
         ledger = self._session.ledger
         with ledger.lock:
-            current = self._current_round(call)
+            current = self._session.current_round(call.site, call.envelope.round)
             changed = announce(current, call.site, message.nonce, message.state_hash)
             if changed != current:
                 ledger.commit(
@@ -174,7 +185,7 @@ class CoordinatorService:
     def _publish_key(self, call: Call, message: m.PublishKey) -> Message:
         ledger = self._session.ledger
         with ledger.lock:
-            current = self._current_round(call)
+            current = self._session.current_round(call.site, call.envelope.round)
             keys = ledger.state.keys
             if current.plan is None or keys is None or message.epoch != current.plan.key_epoch:
                 raise WrongPhase("no key of this epoch is due")
@@ -242,7 +253,7 @@ class CoordinatorService:
                 raise StateMismatch(f"round {closed.number} closed with another model")
             return m.Receipt()
         with session.ledger.lock:
-            current = self._current_round(call)
+            current = session.current_round(call.site, call.envelope.round)
             changed = acknowledge(current, call.site, message.plan_hash, message.model_hash)
             if changed != current:
                 session.ledger.commit(
@@ -256,12 +267,3 @@ class CoordinatorService:
                     keep=call.envelope,
                 )
         return m.Receipt()
-
-    def _current_round(self, call: Call) -> RoundState:
-        """The round that the call is for, which must be the open one."""
-        self._session.require_member(call.site)
-        current = self._session.ledger.state.round
-        if current is None:
-            raise WrongRound("no round is open")
-        check_round(current, call.envelope.round)
-        return current

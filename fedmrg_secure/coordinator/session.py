@@ -16,8 +16,9 @@ from fedmrg_secure.coordinator.store import Store
 from fedmrg_secure.crypto.frame import FrameHeader
 from fedmrg_secure.crypto.parameters import SchemeParameters
 from fedmrg_secure.crypto.roster import Roster
-from fedmrg_secure.protocol.errors import NotPermitted, SessionEnded
+from fedmrg_secure.protocol.errors import NotPermitted, SessionEnded, WrongRound
 from fedmrg_secure.protocol.manifest import SessionManifest
+from fedmrg_secure.protocol.state import RoundState, check_round
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -125,3 +126,17 @@ class Session:
         """Raise `NotPermitted` if the site has not accepted the session."""
         if site not in self.ledger.state.sites:
             raise NotPermitted(f"{site} has not accepted the session")
+
+    def current_round(self, site: str, number: int) -> RoundState:
+        """The latest round, for a member that means this one.
+
+        Raises:
+            SessionEnded, NotPermitted: see `require_member`.
+            WrongRound: no round is open, or another one.
+        """
+        self.require_member(site)
+        current = self.ledger.state.round
+        if current is None:
+            raise WrongRound("no round is open")
+        check_round(current, number)
+        return current

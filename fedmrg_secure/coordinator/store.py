@@ -32,10 +32,12 @@ from fedmrg_secure.coordinator.ledger import (
     LedgerState,
     SiteRecord,
 )
+from fedmrg_secure.coordinator.round_rows import load_round, write_round
+from fedmrg_secure.coordinator.shares import Kind, drop_shares, sealed_by, sealed_to
 from fedmrg_secure.core.canonical import canonical_json
-from fedmrg_secure.protocol.codec import decode_as, encode_message
+from fedmrg_secure.protocol.codec import MessageType, decode_as, encode_message
 from fedmrg_secure.protocol.envelope import Envelope
-from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan, UploadManifest
+from fedmrg_secure.protocol.messages import AggregateInfo, UploadManifest
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
 from fedmrg_secure.protocol.state import RoundState
 
@@ -94,7 +96,7 @@ class Store:
                 reason=session.reason,
                 roster_hash=session.roster_hash,
                 sites=sites,
-                round=_load_round(tx),
+                round=load_round(tx),
                 closed=tuple(
                     ClosedRound(row.number, row.model_hash, row.transcript) for row in closed
                 ),
@@ -113,7 +115,7 @@ class Store:
         with self._engine.begin() as tx:
             _write_session(tx, old, new)
             if new.round is not None and new.round != old.round:
-                _write_round(tx, new.round)
+                write_round(tx, new.round)
             for closed in new.closed[len(old.closed) :]:
                 tx.execute(
                     update(t.ROUND)
@@ -187,12 +189,13 @@ class Store:
                 tx.execute(insert(t.CHUNK), rows)
 
     def drop_uploads(self, keep_party: str, open_round: int | None) -> None:
-        """Forget all chunks but those of `keep_party` and those of the open round."""
+        """Forget all chunks and shares but those of `keep_party` and those of the open round."""
         uploads = t.CHUNK.c.party != keep_party
         if open_round is not None:
             uploads = and_(uploads, t.CHUNK.c.round != open_round)
         with no_room_is_full(), self._engine.begin() as tx:
             tx.execute(delete(t.CHUNK).where(uploads))
+            drop_shares(tx, open_round)
 
     def blobs(self) -> set[str]:
         """Names of all blobs that a chunk refers to."""
@@ -206,6 +209,31 @@ class Store:
                 select(t.ROUND.c.aggregate).where(t.ROUND.c.number == round_number)
             ).scalar_one_or_none()
         return decode_as(AggregateInfo, data) if data else None
+
+    def round(self, number: int) -> RoundState | None:
+        """A round's state as last committed, however long ago."""
+        with self._engine.connect() as tx:
+            return load_round(tx, number)
+
+    def envelopes(self, round_number: int, kind: MessageType) -> dict[str, bytes]:
+        """The signed messages of one type that are kept of a round, byte for byte, by sender."""
+        with self._engine.connect() as tx:
+            rows = tx.execute(
+                select(t.ENVELOPE.c.sender, t.ENVELOPE.c.envelope).where(
+                    t.ENVELOPE.c.round == round_number, t.ENVELOPE.c.type == int(kind)
+                )
+            )
+            return {str(row[0]): bytes(row[1]) for row in rows}
+
+    def sealed_by(self, round_number: int, kind: Kind, sender: str) -> dict[str, bytes]:
+        """See `shares.sealed_by`."""
+        with self._engine.connect() as tx:
+            return sealed_by(tx, round_number, kind, sender)
+
+    def sealed_to(self, round_number: int, kind: Kind, recipient: str) -> dict[str, bytes]:
+        """See `shares.sealed_to`."""
+        with self._engine.connect() as tx:
+            return sealed_to(tx, round_number, kind, recipient)
 
     def sealed_key(self, epoch: int, recipient: str) -> bytes | None:
         """The maker's envelope with the epoch's key for `recipient`."""
@@ -244,6 +272,16 @@ def set_aggregate(info: AggregateInfo) -> Callable[[Connection], None]:
     )
 
 
+def drop_aggregate(round_number: int) -> Callable[[Connection], None]:
+    """The write that takes back what was added and published of a round."""
+
+    def write(tx: Connection) -> None:
+        tx.execute(delete(t.CHUNK).where(t.CHUNK.c.round == round_number))
+        tx.execute(update(t.ROUND).where(t.ROUND.c.number == round_number).values(aggregate=b""))
+
+    return write
+
+
 def _execute(tx: Connection, statement: Any) -> None:
     tx.execute(statement)
 
@@ -266,26 +304,6 @@ def _migrate(tx: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = tx
     command.upgrade(config, "head")
-
-
-def _load_round(tx: Connection) -> RoundState | None:
-    row = tx.execute(select(t.ROUND).order_by(t.ROUND.c.number.desc()).limit(1)).one_or_none()
-    if row is None:
-        return None
-    members = tx.execute(select(t.PARTICIPATION).where(t.PARTICIPATION.c.round == row.number)).all()
-    return RoundState(
-        number=row.number,
-        phase=RoundPhase(row.phase),
-        base_state=row.base_state,
-        announced={member.site: member.nonce for member in members},
-        plan=decode_as(RoundPlan, row.plan) if row.plan else None,
-        plan_hash=row.plan_hash,
-        uploaded={member.site: member.upload_root for member in members if member.upload_root},
-        included=tuple(row.included.split()),
-        acknowledged={member.site: member.model_hash for member in members if member.model_hash},
-        model_hash=row.model_hash,
-        reason=row.reason,
-    )
 
 
 def _load_keys(tx: Connection) -> KeyEpoch | None:
@@ -320,36 +338,6 @@ def _write_session(tx: Connection, old: LedgerState, new: LedgerState) -> None:
         if record != old.sites.get(name):
             tx.execute(delete(t.SITE).where(t.SITE.c.name == name))
             tx.execute(insert(t.SITE).values(name=name, weight=record.weight, lost=record.lost))
-
-
-def _write_round(tx: Connection, state: RoundState) -> None:
-    values = {
-        "phase": int(state.phase),
-        "base_state": state.base_state,
-        "plan": encode_message(state.plan) if state.plan else b"",
-        "plan_hash": state.plan_hash,
-        "included": " ".join(state.included),
-        "model_hash": state.model_hash,
-        "reason": state.reason,
-    }
-    changed = tx.execute(update(t.ROUND).where(t.ROUND.c.number == state.number).values(**values))
-    if changed.rowcount == 0:
-        tx.execute(
-            insert(t.ROUND).values(number=state.number, aggregate=b"", transcript=b"", **values)
-        )
-    tx.execute(delete(t.PARTICIPATION).where(t.PARTICIPATION.c.round == state.number))
-    if state.announced:
-        rows = [
-            {
-                "round": state.number,
-                "site": site,
-                "nonce": nonce,
-                "upload_root": state.uploaded.get(site, b""),
-                "model_hash": state.acknowledged.get(site, b""),
-            }
-            for site, nonce in state.announced.items()
-        ]
-        tx.execute(insert(t.PARTICIPATION), rows)
 
 
 def _insert_keys(tx: Connection, keys: KeyEpoch) -> None:

@@ -42,7 +42,7 @@ ROUND: Final = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("phase", Integer, nullable=False),
     Column("base_state", LargeBinary, nullable=False),
-    Column("plan", LargeBinary, nullable=False),  # RoundPlan, protobuf; empty before UPLOADING
+    Column("plan", LargeBinary, nullable=False),  # RoundPlan, protobuf; empty while ANNOUNCING
     Column("plan_hash", LargeBinary, nullable=False),
     Column("included", Text, nullable=False),  # names, joined by spaces
     Column("aggregate", LargeBinary, nullable=False),  # AggregateInfo, protobuf; or empty
@@ -59,6 +59,30 @@ PARTICIPATION: Final = Table(
     Column("nonce", LargeBinary, nullable=False),
     Column("upload_root", LargeBinary, nullable=False),  # empty until the upload is complete
     Column("model_hash", LargeBinary, nullable=False),  # empty until acknowledged
+)
+
+HOLDER: Final = Table(
+    "holder",  # what a site of the cohort did in a round whose sites make keys of their own
+    METADATA,
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("site", String(63), primary_key=True),
+    Column("upload_root", LargeBinary, nullable=False),  # empty until it has committed
+    Column("commitment", LargeBinary, nullable=False),  # digest of its Commit envelope, or empty
+    Column("certified", Boolean, nullable=False),
+    Column("signed_cohort", Boolean, nullable=False),
+    Column("signed_inclusion", Boolean, nullable=False),
+    Column("gave_share_sum", Boolean, nullable=False),
+)
+
+SEALED_SHARE: Final = Table(
+    "sealed_share",
+    METADATA,
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Integer, primary_key=True, autoincrement=False),  # `shares.Kind`
+    Column("sender", String(63), primary_key=True),
+    Column("recipient", String(63), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("sealed_share_recipient", "round", "kind", "recipient"),
 )
 
 UPLOAD: Final = Table(
@@ -105,6 +129,7 @@ ENVELOPE: Final = Table(
     Column("type", Integer, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
     Index("envelope_round", "round", "sender"),
+    Index("envelope_type", "round", "type"),
 )
 
 EVENT: Final = Table(

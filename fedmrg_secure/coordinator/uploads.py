@@ -8,10 +8,10 @@ from fedmrg_secure.coordinator.session import Session
 from fedmrg_secure.coordinator.store import add_upload
 from fedmrg_secure.core.merkle import leaf_hash
 from fedmrg_secure.crypto.frame import decode_frame
-from fedmrg_secure.protocol.errors import ChunkRefused, Conflict, TooMuchData, WrongRound
+from fedmrg_secure.protocol.errors import ChunkRefused, Conflict, TooMuchData
 from fedmrg_secure.protocol.messages import UploadManifest
 from fedmrg_secure.protocol.service import Call
-from fedmrg_secure.protocol.state import check_round, check_upload, complete_upload
+from fedmrg_secure.protocol.state import check_upload, complete_upload
 
 _REPETITIONS = 4
 """How often a site may send its whole update in one stream, resumptions and repeats included."""
@@ -108,12 +108,7 @@ class Upload:
 
     def _is_open(self) -> bool:
         """Whether the round still takes this upload; False when it is complete already."""
-        session = self._session
-        session.require_member(self._site)
-        current = session.ledger.state.round
-        if current is None:
-            raise WrongRound("no round is open")
-        check_round(current, self._round)
+        current = self._session.current_round(self._site, self._round)
         return check_upload(
             current, self._site, self._manifest.plan_hash, self._manifest.merkle_root
         )

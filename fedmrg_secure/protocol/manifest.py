@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from fedmrg_secure.core.canonical import JsonValue, canonical_json, tagged_hash
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.types import COORDINATOR, check_party_name
+from fedmrg_secure.protocol.certified import MAX_MEMBERS
 from fedmrg_secure.protocol.errors import InvalidManifest
 from fedmrg_secure.protocol.quorum import CertificateRule, Quorum
 
@@ -107,6 +108,10 @@ class SessionManifest:
             raise InvalidManifest(f"colluders={self.colluders} does not fit round_keys")
         if self.round_keys and self.shared_key:
             raise InvalidManifest("a session has a shared key or round keys, not both")
+        if self.round_keys and len(self.weights) > MAX_MEMBERS:
+            raise InvalidManifest(
+                f"round keys are for at most {MAX_MEMBERS} sites, not {len(self.weights)}"
+            )
         if self.round_keys and self.quorum.threshold(self.min_sites) > self.min_sites:
             raise InvalidManifest(
                 f"{self.min_sites} sites cannot withstand {self.colluders} colluders among them"

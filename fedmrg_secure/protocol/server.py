@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.logging import get_logger
 from fedmrg_secure.core.types import Signer, Verifier
+from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol.channel import MAX_MESSAGE_BYTES, TlsIdentity
 from fedmrg_secure.protocol.codec import Message
@@ -33,6 +34,7 @@ _IDLE_STREAM_S: Final = 60.0
 CALLS_PER_PARTY: Final = 4
 """Calls of one party at a time: heartbeat, one stream, one more, and one that is just ending."""
 _CALLS_PER_S: Final = 100.0
+"""A whole round takes a site some thirty calls and one poll in every fraction of a second."""
 _CALL_BURST: Final = 400
 
 M = TypeVar("M")
@@ -44,6 +46,16 @@ _UNARY: Final[dict[str, type[Message]]] = {
     "Announce": m.Announce,
     "PublishKey": m.PublishKey,
     "FetchKey": m.FetchKey,
+    "DepositShares": c.DepositShares,
+    "Commit": c.Commit,
+    "GetCohort": c.GetCohort,
+    "CoSignCohort": c.CoSignCohort,
+    "GetInclusion": c.GetInclusion,
+    "CoSignInclusion": c.CoSignInclusion,
+    "FetchShares": c.FetchShares,
+    "DepositShareSums": c.DepositShareSums,
+    "PublishShareSums": c.PublishShareSums,
+    "FetchOpening": c.FetchOpening,
     "GetUploadStatus": m.GetUploadStatus,
     "GetAggregate": m.GetAggregate,
     "Acknowledge": m.Acknowledge,

@@ -153,6 +153,19 @@ def commit(
     return replace(round_state, committed={**round_state.committed, site: commitment})
 
 
+def check_shares(round_state: RoundState, site: str, plan_hash: bytes) -> None:
+    """Return if a site's sealed shares may still come: until it commits, and repeated after.
+
+    Raises:
+        NotPermitted: the site is not in the cohort.
+        Conflict: it refers to another plan.
+        WrongPhase: shares are not taken any more, or not yet.
+    """
+    _check_member(round_state, site, plan_hash)
+    if round_state.over or site not in round_state.committed:
+        _require(round_state, RoundPhase.COMMITTING)
+
+
 def certify(round_state: RoundState, sites: tuple[str, ...]) -> RoundState:
     """Who may be in the sum, once and for all: COMMITTING becomes CERTIFYING."""
     _require(round_state, RoundPhase.COMMITTING)
@@ -242,11 +255,28 @@ def start_adding(round_state: RoundState) -> RoundState:
     return replace(round_state, phase=RoundPhase.AGGREGATING)
 
 
+def check_holder(round_state: RoundState, site: str) -> None:
+    """Return if a site may have the included sites' shares that are sealed to it.
+
+    Raises:
+        NotPermitted: the site is not in the plan, so that it holds no share.
+        WrongPhase: the included set is not certified, or the round is over.
+    """
+    if not round_state.certified or round_state.phase not in _ADDING:
+        raise WrongPhase(f"round {round_state.number} hands out no shares and takes no share sums")
+    if site not in round_state.cohort:
+        raise NotPermitted(f"{site} is not in the cohort of round {round_state.number}")
+
+
+def check_share_sums(round_state: RoundState, site: str, signed: bytes, due: bytes) -> None:
+    """Return if a site's share sums of the included set may come; see `sign_cohort`."""
+    check_holder(round_state, site)
+    _check_signed(round_state, site, signed, due)
+
+
 def publish_share_sum(round_state: RoundState, site: str, signed: bytes, due: bytes) -> RoundState:
     """A site has published its share sum of the included set; see `sign_cohort`."""
-    if not round_state.certified or round_state.phase not in _ADDING:
-        raise WrongPhase(f"round {round_state.number} takes no share sums")
-    _check_signed(round_state, site, signed, due)
+    check_share_sums(round_state, site, signed, due)
     return replace(round_state, share_sums=round_state.share_sums | {site})
 
 

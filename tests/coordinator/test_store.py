@@ -138,6 +138,7 @@ def test_uploads_keys_sums_and_chunks(tmp_path: Path) -> None:
         10,
         1,
         "alpha",
+        b"",
     )
     state = story()[3]
     store.write(store.load(), state, (), None, add_upload(1, "alpha", manifest))

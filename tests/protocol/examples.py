@@ -48,6 +48,8 @@ def statuses(draw: st.DrawFn) -> m.SessionStatus:
         draw(st.none() | plans()),
         *(draw(st.booleans()) for _ in range(4)),
         tuple(m.SiteStatus(site, draw(st.sampled_from(Presence))) for site in draw(sorted_names)),
+        draw(st.booleans()),
+        draw(st.booleans()),
     )
 
 
@@ -57,7 +59,13 @@ def aggregates(draw: st.DrawFn) -> m.AggregateInfo:
     included = tuple(m.IncludedSite(site, draw(weights), draw(hashes)) for site in sites)
     epoch = draw(st.integers(0, 3))
     return m.AggregateInfo(
-        draw(rounds), draw(hashes), included, *draw(chunk_lists()), epoch, sites[0] if epoch else ""
+        draw(rounds),
+        draw(hashes),
+        included,
+        *draw(chunk_lists()),
+        epoch,
+        sites[0] if epoch else "",
+        draw(st.just(b"") | hashes),
     )
 
 

@@ -68,7 +68,7 @@ def test_chunk_lists_add_up(hashes: tuple[bytes, ...], root: bytes, total: int, 
     with pytest.raises(InvalidMessage, match=said):
         m.UploadManifest(HASH, hashes, root, total)
     with pytest.raises(InvalidMessage, match=said):
-        m.AggregateInfo(1, HASH, (m.IncludedSite("a", 1, HASH),), hashes, root, total, 0, "")
+        m.AggregateInfo(1, HASH, (m.IncludedSite("a", 1, HASH),), hashes, root, total, 0, "", b"")
 
 
 def test_too_many_chunks() -> None:
@@ -93,10 +93,12 @@ def test_closed_rounds_ascend_up_to_the_present(closed: tuple[int, ...]) -> None
             False,
             False,
             (),
+            False,
+            False,
         )
 
 
 def test_total_weight_is_of_the_included() -> None:
     included = (m.IncludedSite("a", 3, HASH), m.IncludedSite("b", 4, HASH))
-    info = m.AggregateInfo(1, HASH, included, LEAVES, merkle_root(LEAVES), 5, 0, "")
+    info = m.AggregateInfo(1, HASH, included, LEAVES, merkle_root(LEAVES), 5, 0, "", b"")
     assert (info.total_weight, info.sites) == (7, ("a", "b"))

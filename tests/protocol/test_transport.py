@@ -40,6 +40,7 @@ INFO = m.AggregateInfo(
     5000,
     0,
     "",
+    b"",
 )
 
 

@@ -1,0 +1,105 @@
+"""A round's state as rows of the database, and back."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from fedmrg_secure.coordinator import tables as t
+from fedmrg_secure.protocol.codec import decode_as, encode_message
+from fedmrg_secure.protocol.messages import RoundPlan
+from fedmrg_secure.protocol.phases import RoundPhase
+from fedmrg_secure.protocol.state import Commitment, RoundState
+
+
+def load_round(tx: Connection, number: int | None = None) -> RoundState | None:
+    """The round of that number, or the latest one; None if there is none."""
+    query = select(t.ROUND).order_by(t.ROUND.c.number.desc()).limit(1)
+    if number is not None:
+        query = query.where(t.ROUND.c.number == number)
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        return None
+    members = tx.execute(select(t.PARTICIPATION).where(t.PARTICIPATION.c.round == row.number)).all()
+    holders = tx.execute(
+        select(t.HOLDER).where(t.HOLDER.c.round == row.number).order_by(t.HOLDER.c.site)
+    ).all()
+    return RoundState(
+        number=row.number,
+        phase=RoundPhase(row.phase),
+        base_state=row.base_state,
+        announced={member.site: member.nonce for member in members},
+        plan=decode_as(RoundPlan, row.plan) if row.plan else None,
+        plan_hash=row.plan_hash,
+        committed={
+            holder.site: Commitment(holder.upload_root, holder.commitment)
+            for holder in holders
+            if holder.commitment
+        },
+        certified=tuple(holder.site for holder in holders if holder.certified),
+        cohort_signers=frozenset(holder.site for holder in holders if holder.signed_cohort),
+        uploaded={member.site: member.upload_root for member in members if member.upload_root},
+        included=tuple(row.included.split()),
+        inclusion_signers=frozenset(holder.site for holder in holders if holder.signed_inclusion),
+        share_sums=frozenset(holder.site for holder in holders if holder.gave_share_sum),
+        acknowledged={member.site: member.model_hash for member in members if member.model_hash},
+        model_hash=row.model_hash,
+        reason=row.reason,
+    )
+
+
+def write_round(tx: Connection, state: RoundState) -> None:
+    """Put a round's state in the place of what stood of this round."""
+    values = {
+        "phase": int(state.phase),
+        "base_state": state.base_state,
+        "plan": encode_message(state.plan) if state.plan else b"",
+        "plan_hash": state.plan_hash,
+        "included": " ".join(state.included),
+        "model_hash": state.model_hash,
+        "reason": state.reason,
+    }
+    changed = tx.execute(update(t.ROUND).where(t.ROUND.c.number == state.number).values(**values))
+    if changed.rowcount == 0:
+        tx.execute(
+            insert(t.ROUND).values(number=state.number, aggregate=b"", transcript=b"", **values)
+        )
+    _write_members(tx, state)
+    _write_holders(tx, state)
+
+
+def _write_members(tx: Connection, state: RoundState) -> None:
+    tx.execute(delete(t.PARTICIPATION).where(t.PARTICIPATION.c.round == state.number))
+    if not state.announced:
+        return
+    rows = [
+        {
+            "round": state.number,
+            "site": site,
+            "nonce": nonce,
+            "upload_root": state.uploaded.get(site, b""),
+            "model_hash": state.acknowledged.get(site, b""),
+        }
+        for site, nonce in state.announced.items()
+    ]
+    tx.execute(insert(t.PARTICIPATION), rows)
+
+
+def _write_holders(tx: Connection, state: RoundState) -> None:
+    if not state.committed:  # nobody signs or publishes before somebody commits
+        return
+    tx.execute(delete(t.HOLDER).where(t.HOLDER.c.round == state.number))
+    nothing = Commitment(b"", b"")
+    rows = [
+        {
+            "round": state.number,
+            "site": site,
+            "upload_root": state.committed.get(site, nothing).upload_root,
+            "commitment": state.committed.get(site, nothing).digest,
+            "certified": site in state.certified,
+            "signed_cohort": site in state.cohort_signers,
+            "signed_inclusion": site in state.inclusion_signers,
+            "gave_share_sum": site in state.share_sums,
+        }
+        for site in state.cohort
+    ]
+    tx.execute(insert(t.HOLDER), rows)
