@@ -10,18 +10,24 @@ from fedmrg_secure.client.site import Site
 from fedmrg_secure.protocol.messages import SessionStatus
 from fedmrg_secure.protocol.phases import RoundPhase
 
-_PACE_S: Final = 0.15
+_FIRST_PAUSE_S: Final = 0.02
+_LONGEST_PAUSE_S: Final = 0.2
 _OVER: Final = (RoundPhase.CLOSED, RoundPhase.ABORTED)
 
 
 def statuses(site: Site, round_number: int, *, ended: bool = True) -> Iterator[SessionStatus]:
-    """Poll until the round is over (or, with `ended` False, for ever); each status once."""
+    """Poll until the round is over (or, with `ended` False, for ever); each status once.
+
+    Often at first, for what only takes the other sites' next call, then ever less.
+    """
+    pause_s = _FIRST_PAUSE_S
     while True:
         status = site.status()
         if ended and (status.round != round_number or status.round_phase in _OVER):
             return
         yield status
-        time.sleep(_PACE_S)
+        time.sleep(pause_s)
+        pause_s = min(1.3 * pause_s, _LONGEST_PAUSE_S)
 
 
 def reaches(site: Site, round_number: int, phase: RoundPhase) -> bool:

@@ -62,7 +62,6 @@ class Federation:
             chunk_hashes=leaves,
             merkle_root=merkle_root(leaves),
             total_bytes=sum(map(len, self.frames)),
-            inclusion_hash=b"",
         )
         self.events: list[Any] = []
         private = PrivateStore(folder)

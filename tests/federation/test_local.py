@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from fedmrg_secure.audit_log.verify import verify_run
 from tests.federation.runs import (
     PLAINTEXT,
+    SHARED,
     Run,
     assert_is_simulated,
     await_value,
@@ -30,11 +31,14 @@ from tests.federation.runs import (
 )
 
 
-@pytest.fixture(scope="module")
-def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A finished two-round run under ckks-shared, and what the coordinator's process had loaded."""
+@pytest.fixture(scope="module", params=["ckks-multiparty", "ckks-shared"])
+def encrypted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
+    """A finished two-round run, and what the coordinator's process had loaded."""
     folder = tmp_path_factory.mktemp("encrypted")
-    run = start(write_config(folder), folder / "run")
+    changes = {"secure_aggregation": SHARED} if request.param == "ckks-shared" else {}
+    run = start(write_config(folder, **changes), folder / "run")
     try:
         coordinator = run.child("coordinator", "serve")
         await_value(lambda: True if (folder / "run/metrics.jsonl").exists() else None)
@@ -89,7 +93,8 @@ def test_nothing_at_the_coordinator_opens_an_update(encrypted: Run) -> None:
     keys = {path.name for path in files if path.suffix == ".key"}
     assert keys == {"tls.key", "signing.key"}, "its own identity, and nothing to unseal with"
     content = b"".join(path.read_bytes() for path in files)
-    assert b"FMRGCKKS" not in content, "a CKKS key lies at the coordinator"
+    for tag in (b"FMRGCKKS", b"FMRGMPK", b"FMRGSHR", b"FMRGMPS"):
+        assert tag not in content, "a key, or a share of one, lies at the coordinator"
     secrets = list(encrypted.folder.glob("sites/*/kit/*.key"))
     assert len(secrets) == 4 * 3
     for path in secrets:
