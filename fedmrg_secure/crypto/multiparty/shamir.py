@@ -16,13 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fedmrg_secure.core.types import ResidueVector
-from fedmrg_secure.crypto.multiparty.ring import RingVector
-from fedmrg_secure.crypto.multiparty.stream import AES_BLOCK_BYTES, key_stream
+from fedmrg_secure.crypto.multiparty.ring import Limbs, RingVector, join, reduce, to_ring
+from fedmrg_secure.crypto.multiparty.stream import KeyStream
 from fedmrg_secure.crypto.multiparty_budget import RING_BITS, RING_DEGREE, RING_MODULUS
 from fedmrg_secure.crypto.parameters import MAX_SITES
-
-_Q = np.uint64(RING_MODULUS)
 
 
 def split(secret: RingVector, count: int, threshold: int, *, key: bytes) -> npt.NDArray[np.uint32]:
@@ -43,14 +40,10 @@ def split(secret: RingVector, count: int, threshold: int, *, key: bytes) -> npt.
 
 
 def evaluate(coefficients: npt.NDArray[np.uint32], count: int) -> npt.NDArray[np.uint32]:
-    """``f(1) .. f(count)`` of ``coefficients[m] x^m``, shape (count, N), by Horner's rule."""
-    points = np.arange(1, count + 1, dtype=np.uint64)[:, None]
-    values = np.zeros((count, coefficients.shape[1]), dtype=np.uint64)
-    for coefficient in coefficients[::-1]:
-        values *= points
-        values += coefficient
-        values %= _Q
-    return values.astype(np.uint32)
+    """``f(1) .. f(count)`` of ``sum(coefficients[m] x^m)``, shape (count, N)."""
+    degrees = range(len(coefficients))
+    powers = [[pow(x, m, RING_MODULUS) for m in degrees] for x in range(1, count + 1)]
+    return _combinations(powers, coefficients)
 
 
 def weights(points: Sequence[int], at: int) -> list[int]:
@@ -71,31 +64,49 @@ def weights(points: Sequence[int], at: int) -> list[int]:
     return result
 
 
-def interpolate(points: Sequence[int], shares: Sequence[RingVector], at: int = 0) -> RingVector:
-    """The value at `at` of the polynomial of degree below ``len(points)`` through the shares.
+def interpolate(
+    points: Sequence[int], shares: Sequence[RingVector], at: Sequence[int] = (0,)
+) -> npt.NDArray[np.uint32]:
+    """Values of the polynomial of degree below ``len(points)`` through the shares.
 
     Args:
         points: the holders, all different.
         shares: shape (N,), uint32 each, in the holders' order.
-        at: 0 gives the secret.
+        at: where; 0 gives the secret.
+
+    Returns:
+        Shape (len(at), N), uint32.
     """
-    total: ResidueVector = np.zeros(RING_DEGREE, dtype=np.uint64)
-    for weight, share in zip(weights(points, at), shares, strict=True):
-        total += share.astype(np.uint64) * np.uint64(weight) % _Q
-    total %= _Q
-    return total.astype(np.uint32)
+    return _combinations([weights(points, each) for each in at], np.stack(shares))
+
+
+def _combinations(
+    factors: list[list[int]], vectors: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.uint32]:
+    """``factors @ vectors mod q`` of up to `MAX_SITES` vectors.
+
+    A limb is within 2^14, a centred residue within 2^29, and 256 products within 2^51.
+    """
+    limbs = Limbs.of(factors)
+    centred = vectors.astype(np.float64)
+    centred -= RING_MODULUS // 2
+    # What centring takes off comes back as one number for each row.
+    offset = np.array([[sum(row) * (RING_MODULUS // 2) % RING_MODULUS] for row in factors])
+    values = join(limbs.high @ centred, limbs.low @ centred)
+    values += offset
+    reduce(values)
+    return to_ring(values)
 
 
 def _coefficients(key: bytes, count: int) -> npt.NDArray[np.uint32]:
     """c_1 .. c_count, shape (count, N)."""
     wanted = count * RING_DEGREE
+    stream = KeyStream(key)
     drawn = np.empty(0, dtype=np.uint32)
-    counter = 0
     while drawn.size < wanted:
-        # Two tail words in a thousand are more than rejection takes: mostly one turn.
-        size = -(-4 * (wanted - drawn.size + wanted // 512 + 64) // AES_BLOCK_BYTES)
-        stream = key_stream(key, counter, size * AES_BLOCK_BYTES)
-        counter += size
-        words = np.frombuffer(stream, dtype="<u4") & np.uint32((1 << RING_BITS) - 1)
+        # Rejection takes one word in 22,000: mostly one turn.
+        words = stream.take(4 * (wanted - drawn.size + wanted // 1024 + 64)).view("<u4")
+        words &= np.uint32((1 << RING_BITS) - 1)
         drawn = np.concatenate((drawn, words[words < RING_MODULUS]))
+    stream.wipe()
     return drawn[:wanted].reshape(count, RING_DEGREE)
