@@ -12,6 +12,7 @@ c_1, then those of c_2, and so on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from fedmrg_secure.crypto.multiparty.ring import Limbs, RingVector, join, reduce
 from fedmrg_secure.crypto.multiparty.stream import KeyStream
 from fedmrg_secure.crypto.multiparty_budget import RING_BITS, RING_DEGREE, RING_MODULUS
 from fedmrg_secure.crypto.parameters import MAX_SITES
+
+_TILE_ROWS: Final = 8
+_TILE_COLUMNS: Final = 64
 
 
 def split(secret: RingVector, count: int, threshold: int, *, key: bytes) -> npt.NDArray[np.uint32]:
@@ -85,17 +89,25 @@ def _combinations(
 ) -> npt.NDArray[np.uint32]:
     """``factors @ vectors mod q`` of up to `MAX_SITES` vectors.
 
-    A limb is within 2^14, a centred residue within 2^29, and 256 products within 2^51.
+    A limb is within 2^14, a centred residue within 2^29, and 256 products within 2^51. The product
+    is made of many small ones, for which no BLAS starts threads: on a busy machine these would
+    wait for each other far longer than the product takes.
     """
-    limbs = Limbs.of(factors)
+    rows = -(-len(factors) // _TILE_ROWS) * _TILE_ROWS
+    padded = np.zeros((rows, len(vectors)), dtype=np.int64)
+    padded[: len(factors)] = factors
+    limbs = Limbs.of(padded.reshape(-1, 1, _TILE_ROWS, len(vectors)))
     centred = vectors.astype(np.float64)
     centred -= RING_MODULUS // 2
+    tiles = np.ascontiguousarray(
+        centred.reshape(len(vectors), -1, _TILE_COLUMNS).transpose(1, 0, 2)
+    )  # (N / columns, vectors, columns)
+    values = join(limbs.high @ tiles, limbs.low @ tiles)  # (.., N / columns, rows, columns)
     # What centring takes off comes back as one number for each row.
-    offset = np.array([[sum(row) * (RING_MODULUS // 2) % RING_MODULUS] for row in factors])
-    values = join(limbs.high @ centred, limbs.low @ centred)
-    values += offset
+    offset = padded.sum(axis=1) % RING_MODULUS * (RING_MODULUS // 2) % RING_MODULUS
+    values += offset.reshape(-1, 1, _TILE_ROWS, 1)
     reduce(values)
-    return to_ring(values)
+    return to_ring(values).transpose(0, 2, 1, 3).reshape(rows, -1)[: len(factors)]
 
 
 def _coefficients(key: bytes, count: int) -> npt.NDArray[np.uint32]:
