@@ -14,6 +14,8 @@ from fedmrg_secure.core.types import COORDINATOR
 _ROUND_FACTS: Final = (
     "plan_hash",
     "base_state_hash",
+    "cohort_hash",
+    "inclusion_hash",
     "aggregate_hash",
     "aggregate_root",
     "transcript_hash",
@@ -26,14 +28,21 @@ _SESSION_FACTS: Final = ("session", "session_hash", "manifest_hash")
 _RECEIPTS: Final = {
     "upload.received": "upload.sent",
     "round.announced": "round.announced",
+    "round.committed": "round.committed",
+    "cohort.signed": "cohort.signed",
+    "inclusion.signed": "inclusion.signed",
+    "share_sums.published": "share_sums.published",
     "round.acknowledged": "round.acknowledged",
 }
 """What the coordinator logs of a site, and what that site logged of it."""
 
-_OWED_RECEIPTS: Final = frozenset({"upload.received", "round.acknowledged"})
+_OWED_RECEIPTS: Final = frozenset(
+    {"round.committed", "upload.received", "inclusion.signed", "round.acknowledged"}
+)
 """Receipts whose counterpart a site that was never restarted must have."""
 
 _OWED_BY_COORDINATOR: Final = {
+    "share_sums.published": "inclusion.certified",
     "aggregate.opened": "round.aggregated",
     "session.finished": "session.finished",
 }
@@ -57,6 +66,7 @@ def cross_check(logs: Mapping[str, VerifiedLog]) -> None:
             raise LogInvalid(site, None, "there is no log, but the coordinator accepted this site")
     _check_facts(logs)
     _check_models(logs)
+    _check_commitments(logs)
     for site, log in logs.items():
         if site != COORDINATOR:
             _check_coordinator(coordinator, log)
@@ -109,6 +119,21 @@ def _check_models(logs: Mapping[str, VerifiedLog]) -> None:
                 raise LogInvalid(
                     party, event["seq"], "its model_hash is not that of the closed round"
                 )
+
+
+def _check_commitments(logs: Mapping[str, VerifiedLog]) -> None:
+    """What was uploaded is what its site had committed to, where it had to commit."""
+    for party in _coordinator_first(logs):
+        committed: dict[tuple[str, int], str] = {}
+        for event in logs[party].events:
+            kind, place = event["type"], (event.get("site", party), event.get("round"))
+            if kind == "round.committed":
+                committed[place] = event["upload_root"]
+            elif kind in ("upload.sent", "upload.received") and "upload_root" in event:
+                if committed.get(place, event["upload_root"]) != event["upload_root"]:
+                    raise LogInvalid(
+                        party, event["seq"], f"its upload_root is not what {place[0]} committed to"
+                    )
 
 
 def _check_receipts(coordinator: VerifiedLog, site: VerifiedLog) -> None:

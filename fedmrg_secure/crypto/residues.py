@@ -1,8 +1,13 @@
-"""Residues: exact-width packing and addition. NumPy only; the coordinator's whole arithmetic."""
+"""Residues: exact-width packing and addition; the coordinator's whole arithmetic.
+
+NumPy alone, except that Numba packs and unpacks where it is installed.
+"""
 
 from __future__ import annotations
 
 import sys
+from functools import cache
+from types import ModuleType
 from typing import Final
 
 import numpy as np
@@ -35,6 +40,15 @@ def pack(residues: ResidueVector, bits: int) -> bytes:
         `packed_bytes` bytes; unused bits of the last byte are 0.
     """
     _check_bits(bits)
+    kernels = packing_kernels()
+    if kernels is not None:
+        words: ResidueVector = kernels.pack_words(residues, bits)
+        return bytes(words.data.cast("B")[: packed_bytes(residues.size, bits)])
+    return pack_with_numpy(residues, bits)
+
+
+def pack_with_numpy(residues: ResidueVector, bits: int) -> bytes:
+    """`pack` without Numba."""
     groups = -(-residues.size // 8)
     padded = np.zeros(groups * 8, dtype=np.uint64)
     padded[: residues.size] = residues
@@ -69,6 +83,17 @@ def unpack(packed: bytes | memoryview, count: int, bits: int) -> ResidueVector:
     unused = len(packed) * 8 - count * bits
     if unused and packed[-1] >> (8 - unused):
         raise ResidueOutOfRange("bits after the last residue are set")
+    kernels = packing_kernels()
+    if kernels is None:
+        return unpack_with_numpy(packed, count, bits)
+    words = np.zeros(len(packed) // 8 + 2, dtype=np.uint64)
+    words.view(np.uint8)[: len(packed)] = np.frombuffer(packed, dtype=np.uint8)
+    residues: ResidueVector = kernels.unpack_words(words, count, bits)
+    return residues
+
+
+def unpack_with_numpy(packed: bytes | memoryview, count: int, bits: int) -> ResidueVector:
+    """`unpack` without Numba, of bytes that it has checked."""
     groups = -(-count // 8)
     padded = bytearray(groups * bits + MAX_RESIDUE_BITS)
     padded[: len(packed)] = packed
@@ -111,6 +136,17 @@ def add_mod(total: ResidueVector, residues: ResidueVector, modulus: int) -> None
         # Below the modulus the subtraction wraps to a huge number, so the minimum is the residue.
         np.subtract(piece, np.uint64(modulus), out=reduced)
         np.minimum(piece, reduced, out=piece)
+
+
+@cache
+def packing_kernels() -> ModuleType | None:
+    """The compiled loops, or None without a working Numba."""
+    try:
+        from fedmrg_secure.crypto import packing_kernels as kernels
+    # Numba raises RuntimeError where it finds no folder to keep compiled code in.
+    except (ImportError, RuntimeError):
+        return None
+    return kernels
 
 
 def _check_bits(bits: int) -> None:

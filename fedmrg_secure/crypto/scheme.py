@@ -113,6 +113,8 @@ def check_values(blocks: IntVector, parameters: SchemeParameters) -> None:
             f"a coordinate is {largest}, the session's parameters allow {parameters.max_abs_value}",
             hint="clip the update and use the session's precision_bits",
         )
+    if largest * math.sqrt(blocks.shape[1]) < parameters.max_block_norm:
+        return
     norm = _largest_norm(blocks)
     if norm > parameters.max_block_norm:
         raise ValuesOutOfRange(
@@ -134,9 +136,11 @@ def check_sum(total: IntVector, sites: int, parameters: SchemeParameters) -> Non
     """
     noise = parameters.sum_error_bound(sites)
     largest = int(np.abs(total).max())
-    norm = _largest_norm(total)
-    norm_bound = sites * parameters.max_block_norm + noise * math.sqrt(parameters.block_values)
-    if largest > sites * parameters.max_abs_value + noise or norm > norm_bound:
+    side = math.sqrt(parameters.block_values)
+    norm_bound = sites * parameters.max_block_norm + noise * side
+    if largest > sites * parameters.max_abs_value + noise or (
+        largest * side >= norm_bound and _largest_norm(total) > norm_bound
+    ):
         raise OpeningRefused(
             f"the opened sum exceeds what {sites} sites may send",
             hint="a site or the coordinator does not follow the protocol; end the session",

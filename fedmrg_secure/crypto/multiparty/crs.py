@@ -22,7 +22,7 @@ import numpy as np
 from fedmrg_secure.core.canonical import HASH_BYTES, tagged_hash
 from fedmrg_secure.crypto.errors import KeyUnusable
 from fedmrg_secure.crypto.multiparty.ring import RingVector
-from fedmrg_secure.crypto.multiparty.stream import AES_BLOCK_BYTES, key_stream
+from fedmrg_secure.crypto.multiparty.stream import AES_BLOCK_BYTES, KeyStream
 from fedmrg_secure.crypto.multiparty_budget import RING_BITS, RING_DEGREE, RING_MODULUS
 
 TAG: Final = "fedmrg/crs/v1"
@@ -42,29 +42,26 @@ def crs_key(plan_hash: bytes) -> bytes:
     return tagged_hash(TAG, plan_hash)
 
 
-def reference_words(key: bytes, first: int, count: int) -> RingVector:
-    """The words of blocks `first` to `first + count - 1`, shape (count, 2064), below 2^30."""
-    stream = key_stream(key, first * _COUNTERS_PER_BLOCK, 4 * BLOCK_WORDS * count)
-    words: RingVector = np.frombuffer(stream, dtype="<u4").reshape(count, BLOCK_WORDS)
-    words &= _MASK
-    return words
+class ReferenceString:
+    """The a_k of consecutive blocks, taken piece by piece."""
 
+    def __init__(self, key: bytes, first: int) -> None:
+        """Args: key: from `crs_key`. first: the first block's index k in the vector."""
+        self._stream = KeyStream(key, first * _COUNTERS_PER_BLOCK)
 
-def reference_polynomials(key: bytes, first: int, count: int) -> RingVector:
-    """The transforms of a_k for `count` blocks from `first` on.
+    def take(self, count: int) -> RingVector:
+        """The next blocks' words, in a buffer that the next call overwrites.
 
-    Args:
-        key: from `crs_key`.
-        first: the first block's index k in the vector.
-        count: how many blocks.
-
-    Returns:
-        Shape (count, N), uint32, each below q.
-    """
-    words = reference_words(key, first, count)
-    for row in np.flatnonzero((words[:, :RING_DEGREE] >= RING_MODULUS).any(axis=1)):
-        words[row, :RING_DEGREE] = sift(words[row])
-    return words[:, :RING_DEGREE]
+        Returns:
+            Shape (count, 2064), uint32; the first N of a row are the transform of its a_k, each
+            below q.
+        """
+        words: RingVector = self._stream.take(4 * BLOCK_WORDS * count).view("<u4")
+        words = words.reshape(count, BLOCK_WORDS)
+        words &= _MASK
+        for row in np.flatnonzero(words.max(axis=1) >= RING_MODULUS):
+            words[row, :RING_DEGREE] = sift(words[row])
+        return words
 
 
 def sift(words: RingVector) -> RingVector:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from fedmrg_secure.core.types import IntVector, ResidueVector
-from fedmrg_secure.crypto.multiparty.stream import key_stream
+from fedmrg_secure.crypto.multiparty.stream import KeyStream
 from fedmrg_secure.crypto.multiparty_budget import MAX_NOISE, RING_DEGREE
 
 COIN_BITS: Final = 2 * MAX_NOISE
@@ -20,18 +20,25 @@ COIN_MASK: Final = np.uint64((1 << COIN_BITS) - 1)
 WORD_BYTES: Final = 8
 
 
-def noise_words(key: bytes, blocks: int) -> ResidueVector:
-    """Coins of whole blocks from the AES-256-CTR stream of `key` from counter 0 on.
+class Coins:
+    """Coins of consecutive blocks from the AES-256-CTR stream of a key from counter 0 on."""
 
-    Args:
-        key: 32 secret bytes, used for one chunk only.
-        blocks: how many.
+    def __init__(self, key: bytes) -> None:
+        """Args: key: 32 secret bytes, used for one chunk only."""
+        self._stream = KeyStream(key)
 
-    Returns:
-        Shape (blocks, N), uint64, uniform.
-    """
-    stream = key_stream(key, 0, WORD_BYTES * RING_DEGREE * blocks)
-    return np.frombuffer(stream, dtype="<u8").reshape(blocks, RING_DEGREE)
+    def take(self, blocks: int) -> ResidueVector:
+        """The next blocks' coins, in a buffer that the next call overwrites.
+
+        Returns:
+            Shape (blocks, N), uint64, uniform.
+        """
+        words: ResidueVector = self._stream.take(WORD_BYTES * RING_DEGREE * blocks).view("<u8")
+        return words.reshape(blocks, RING_DEGREE)
+
+    def wipe(self) -> None:
+        """Overwrite the coins that were taken last."""
+        self._stream.wipe()
 
 
 def noise(words: ResidueVector) -> IntVector:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from fedmrg_secure.core.types import FloatVector, IntVector, ResidueVector
@@ -13,78 +11,64 @@ from fedmrg_secure.crypto.multiparty.ring import Limbs, RingVector, centre, join
 from fedmrg_secure.crypto.multiparty.switching import down, up
 from fedmrg_secure.crypto.multiparty_budget import RING_DEGREE, RING_MODULUS
 
-_PIECE: Final = 8
-"""Blocks at a time: their float64 values stay in the second-level cache."""
 
+class Blocks:
+    """Blocks under one key; a few blocks a call, so that they stay in the processor's cache."""
 
-def encrypt_blocks(
-    reference: RingVector,
-    key: RingVector,
-    coins: ResidueVector,
-    values: IntVector,
-    *,
-    scale: int,
-    wire_bits: int,
-) -> ResidueVector:
-    """``round((a*s + e + scale*v mod q) * 2^w / q) mod 2^w`` of each block.
-
-    Args:
-        reference: transforms of a_k, shape (blocks, N), uint32.
-        key: the transform of s, shape (N,), uint32.
-        coins: shape (blocks, N), uint64, for `noise`.
-        values: v, shape (blocks, N), int64, with ``scale * |v| < q / 2``.
+    def __init__(self, key: RingVector, *, scale: int, wire_bits: int) -> None:
+        """Args:
+        key: the transform of s or S, shape (N,), uint32.
         scale: units of the ring a grid step.
         wire_bits: w.
+        """
+        self._key = Limbs.of(key.reshape(ROWS, COLUMNS))
+        self._scale = scale
+        self._wire_bits = wire_bits
 
-    Returns:
-        Shape (blocks, N), uint64, each below 2^w.
-    """
-    residues = np.empty(values.shape, dtype=np.uint64)
-    limbs = _key_limbs(key)
-    for start in range(0, len(values), _PIECE):
-        piece = slice(start, start + _PIECE)
-        ring = _masks(reference[piece], limbs)
-        ring += noise(coins[piece]) + scale * values[piece]
+    def encrypt(
+        self,
+        reference: RingVector,
+        coins: ResidueVector,
+        values: IntVector,
+        residues: ResidueVector,
+    ) -> None:
+        """``round((a*s + e + scale*v mod q) * 2^w / q) mod 2^w`` of each block.
+
+        Args:
+            reference: shape (blocks, at least N), uint32: in each row first the transform of a_k.
+            coins: shape (blocks, N), uint64, for `noise`.
+            values: v, shape (blocks, N), int64, with ``scale * |v| < q / 2``.
+            residues: the result, shape (blocks, N), uint64; written.
+        """
+        ring = self._masks(reference)
+        ring += noise(coins) + self._scale * values
         # Now within +-(q + 21).
         ring += RING_MODULUS * (ring < 0)
         ring -= RING_MODULUS * (ring >= RING_MODULUS)
-        residues[piece] = down(ring, wire_bits)
-    return residues
+        residues[:] = down(ring, self._wire_bits)
 
+    def open(self, reference: RingVector, residues: ResidueVector, opened: IntVector) -> None:
+        """``floor((2t + scale) / (2 scale))`` with ``t = centre(up(Y) - a*S)`` of each block.
 
-def open_blocks(
-    reference: RingVector, key: RingVector, residues: ResidueVector, *, scale: int, wire_bits: int
-) -> IntVector:
-    """``floor((2t + scale) / (2 scale))`` with ``t = centre(up(Y) - a*S)`` of each block.
-
-    Args:
-        reference: transforms of a_k, shape (blocks, N), uint32.
-        key: the transform of S, shape (N,), uint32.
-        residues: Y, shape (blocks, N), uint64, each below 2^w.
-        scale: units of the ring a grid step; 1 gives t itself.
-        wire_bits: w.
-
-    Returns:
-        Shape (blocks, N), int64.
-    """
-    opened = np.empty(residues.shape, dtype=np.int64)
-    limbs = _key_limbs(key)
-    for start in range(0, len(residues), _PIECE):
-        piece = slice(start, start + _PIECE)
-        ring = up(residues[piece], wire_bits)
-        ring -= _masks(reference[piece], limbs)
+        Args:
+            reference: as in `encrypt`.
+            residues: Y, shape (blocks, N), uint64, each below 2^w.
+            opened: the result, shape (blocks, N), int64; written. With scale 1 it is t itself.
+        """
+        ring = up(residues, self._wire_bits)
+        ring -= self._masks(reference)
         centre(ring)
         # Exact: a quotient of integers below 2^31 is no nearer to an integer than 2^-31.
-        opened[piece] = np.floor((2 * ring + scale) / float(2 * scale))
-    return opened
+        opened[:] = np.floor((2 * ring + self._scale) / float(2 * self._scale))
 
+    def wipe(self) -> None:
+        """Overwrite what was worked out from the key."""
+        self._key.high[:] = 0
+        self._key.low[:] = 0
 
-def _key_limbs(key: RingVector) -> Limbs:
-    return Limbs.of(key.reshape(ROWS, COLUMNS))
-
-
-def _masks(reference: RingVector, key: Limbs) -> IntVector:
-    """The coefficients of a_k * s, shape (blocks, N), int64, within about +-q/2."""
-    x: FloatVector = reference.reshape(-1, ROWS, COLUMNS).astype(np.float64)
-    x = inverse_float(join(x * key.high, x * key.low))
-    return x.astype(np.int64).reshape(-1, RING_DEGREE)
+    def _masks(self, reference: RingVector) -> IntVector:
+        """The coefficients of a_k * s, shape (blocks, N), int64, within about +-q/2."""
+        transforms = reference[:, :RING_DEGREE].reshape(-1, ROWS, COLUMNS)
+        x: FloatVector = transforms.astype(np.float64)
+        x = inverse_float(join(x * self._key.high, x * self._key.low))
+        return x.astype(np.int64).reshape(-1, RING_DEGREE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from fedmrg_secure.core.types import IntVector, ResidueVector
 from fedmrg_secure.crypto.errors import KeyUnusable, OpeningRefused
 from fedmrg_secure.crypto.multiparty import engine
-from fedmrg_secure.crypto.multiparty.crs import crs_key, reference_polynomials
-from fedmrg_secure.crypto.multiparty.noise import noise_words
+from fedmrg_secure.crypto.multiparty.crs import ReferenceString, crs_key
+from fedmrg_secure.crypto.multiparty.noise import Coins
 from fedmrg_secure.crypto.multiparty.round_key import RoundKey
 from fedmrg_secure.crypto.multiparty.shares import KeyShare, SumKey, add_shares, combine
 from fedmrg_secure.crypto.multiparty_budget import noise_bound
@@ -98,15 +98,16 @@ class CkksMultiparty:
             raise ValueError(f"chunk {index} has {place.stop - place.start} values")
         blocks = self._to_blocks(index, values)
         check_values(blocks, parameters)
-        coins = noise_words(self._key.error_key(index, blocks), len(blocks))
-        residues = engine.encrypt_blocks(
-            reference_polynomials(self._crs_key, self._first_block(index), len(blocks)),
-            self._key.transform(),
-            coins,
-            blocks,
-            scale=parameters.scale,
-            wire_bits=parameters.residue_bits,
+        coins = Coins(self._key.error_key(index, blocks))
+        reference = ReferenceString(self._crs_key, self._first_block(index))
+        keyed = engine.make_blocks(
+            self._key.transform(), scale=parameters.scale, wire_bits=parameters.residue_bits
         )
+        residues = np.empty(blocks.shape, dtype=np.uint64)
+        for piece, count in _pieces(len(blocks)):
+            keyed.encrypt(reference.take(count), coins.take(count), blocks[piece], residues[piece])
+        keyed.wipe()
+        coins.wipe()
         return EncryptedChunk(residues.reshape(-1), b"")
 
     def open_chunk(
@@ -154,13 +155,17 @@ class CkksMultiparty:
     def _open(
         self, sum_key: SumKey, first_block: int, blocks: ResidueVector, scale: int | None = None
     ) -> IntVector:
-        return engine.open_blocks(
-            reference_polynomials(self._crs_key, first_block, len(blocks)),
+        reference = ReferenceString(self._crs_key, first_block)
+        keyed = engine.make_blocks(
             sum_key.transform(),
-            blocks,
             scale=self._parameters.scale if scale is None else scale,
             wire_bits=self._parameters.residue_bits,
         )
+        opened = np.empty(blocks.shape, dtype=np.int64)
+        for piece, count in _pieces(len(blocks)):
+            keyed.open(reference.take(count), blocks[piece], opened[piece])
+        keyed.wipe()
+        return opened
 
     def _checked(self, index: int, residues: ResidueVector, sites: int) -> ResidueVector:
         """A sum's residues as blocks, shape (blocks, N)."""
@@ -193,6 +198,13 @@ class CkksMultiparty:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a scheme with a secret key cannot be pickled or copied")
+
+
+def _pieces(blocks: int) -> Iterator[tuple[slice, int]]:
+    """Slices of a few blocks and how many they are."""
+    for start in range(0, blocks, engine.PIECE):
+        stop = min(start + engine.PIECE, blocks)
+        yield slice(start, stop), stop - start
 
 
 def _refused(why: str) -> OpeningRefused:

@@ -12,17 +12,18 @@ c_1, then those of c_2, and so on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from fedmrg_secure.core.types import ResidueVector
-from fedmrg_secure.crypto.multiparty.ring import RingVector
-from fedmrg_secure.crypto.multiparty.stream import AES_BLOCK_BYTES, key_stream
+from fedmrg_secure.crypto.multiparty.ring import Limbs, RingVector, join, reduce, to_ring
+from fedmrg_secure.crypto.multiparty.stream import KeyStream
 from fedmrg_secure.crypto.multiparty_budget import RING_BITS, RING_DEGREE, RING_MODULUS
 from fedmrg_secure.crypto.parameters import MAX_SITES
 
-_Q = np.uint64(RING_MODULUS)
+_TILE_ROWS: Final = 8
+_TILE_COLUMNS: Final = 64
 
 
 def split(secret: RingVector, count: int, threshold: int, *, key: bytes) -> npt.NDArray[np.uint32]:
@@ -43,14 +44,10 @@ def split(secret: RingVector, count: int, threshold: int, *, key: bytes) -> npt.
 
 
 def evaluate(coefficients: npt.NDArray[np.uint32], count: int) -> npt.NDArray[np.uint32]:
-    """``f(1) .. f(count)`` of ``coefficients[m] x^m``, shape (count, N), by Horner's rule."""
-    points = np.arange(1, count + 1, dtype=np.uint64)[:, None]
-    values = np.zeros((count, coefficients.shape[1]), dtype=np.uint64)
-    for coefficient in coefficients[::-1]:
-        values *= points
-        values += coefficient
-        values %= _Q
-    return values.astype(np.uint32)
+    """``f(1) .. f(count)`` of ``sum(coefficients[m] x^m)``, shape (count, N)."""
+    degrees = range(len(coefficients))
+    powers = [[pow(x, m, RING_MODULUS) for m in degrees] for x in range(1, count + 1)]
+    return _combinations(powers, coefficients)
 
 
 def weights(points: Sequence[int], at: int) -> list[int]:
@@ -71,31 +68,57 @@ def weights(points: Sequence[int], at: int) -> list[int]:
     return result
 
 
-def interpolate(points: Sequence[int], shares: Sequence[RingVector], at: int = 0) -> RingVector:
-    """The value at `at` of the polynomial of degree below ``len(points)`` through the shares.
+def interpolate(
+    points: Sequence[int], shares: Sequence[RingVector], at: Sequence[int] = (0,)
+) -> npt.NDArray[np.uint32]:
+    """Values of the polynomial of degree below ``len(points)`` through the shares.
 
     Args:
         points: the holders, all different.
         shares: shape (N,), uint32 each, in the holders' order.
-        at: 0 gives the secret.
+        at: where; 0 gives the secret.
+
+    Returns:
+        Shape (len(at), N), uint32.
     """
-    total: ResidueVector = np.zeros(RING_DEGREE, dtype=np.uint64)
-    for weight, share in zip(weights(points, at), shares, strict=True):
-        total += share.astype(np.uint64) * np.uint64(weight) % _Q
-    total %= _Q
-    return total.astype(np.uint32)
+    return _combinations([weights(points, each) for each in at], np.stack(shares))
+
+
+def _combinations(
+    factors: list[list[int]], vectors: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.uint32]:
+    """``factors @ vectors mod q`` of up to `MAX_SITES` vectors.
+
+    A limb is within 2^14, a centred residue within 2^29, and 256 products within 2^51. The product
+    is made of many small ones, for which no BLAS starts threads: on a busy machine these would
+    wait for each other far longer than the product takes.
+    """
+    rows = -(-len(factors) // _TILE_ROWS) * _TILE_ROWS
+    padded = np.zeros((rows, len(vectors)), dtype=np.int64)
+    padded[: len(factors)] = factors
+    limbs = Limbs.of(padded.reshape(-1, 1, _TILE_ROWS, len(vectors)))
+    centred = vectors.astype(np.float64)
+    centred -= RING_MODULUS // 2
+    tiles = np.ascontiguousarray(
+        centred.reshape(len(vectors), -1, _TILE_COLUMNS).transpose(1, 0, 2)
+    )  # (N / columns, vectors, columns)
+    values = join(limbs.high @ tiles, limbs.low @ tiles)  # (.., N / columns, rows, columns)
+    # What centring takes off comes back as one number for each row.
+    offset = padded.sum(axis=1) % RING_MODULUS * (RING_MODULUS // 2) % RING_MODULUS
+    values += offset.reshape(-1, 1, _TILE_ROWS, 1)
+    reduce(values)
+    return to_ring(values).transpose(0, 2, 1, 3).reshape(rows, -1)[: len(factors)]
 
 
 def _coefficients(key: bytes, count: int) -> npt.NDArray[np.uint32]:
     """c_1 .. c_count, shape (count, N)."""
     wanted = count * RING_DEGREE
+    stream = KeyStream(key)
     drawn = np.empty(0, dtype=np.uint32)
-    counter = 0
     while drawn.size < wanted:
-        # Two tail words in a thousand are more than rejection takes: mostly one turn.
-        size = -(-4 * (wanted - drawn.size + wanted // 512 + 64) // AES_BLOCK_BYTES)
-        stream = key_stream(key, counter, size * AES_BLOCK_BYTES)
-        counter += size
-        words = np.frombuffer(stream, dtype="<u4") & np.uint32((1 << RING_BITS) - 1)
+        # Rejection takes one word in 22,000: mostly one turn.
+        words = stream.take(4 * (wanted - drawn.size + wanted // 1024 + 64)).view("<u4")
+        words &= np.uint32((1 << RING_BITS) - 1)
         drawn = np.concatenate((drawn, words[words < RING_MODULUS]))
+    stream.wipe()
     return drawn[:wanted].reshape(count, RING_DEGREE)

@@ -232,15 +232,18 @@ def _dot(mix: RingVector, coefficients: RingVector) -> int:
 def _outside(by_holder: dict[int, KeyShare], subset: Sequence[int]) -> frozenset[int]:
     """The holders whose shares do not lie on the polynomial through those of `subset`."""
     base = [by_holder[holder].coefficients for holder in subset]
+    others = [holder for holder in by_holder if holder not in subset]
+    if not others:
+        return frozenset()
+    expected = shamir.interpolate(subset, base, at=others)
     return frozenset(
         holder
-        for holder, share in by_holder.items()
-        if holder not in subset
-        and not np.array_equal(shamir.interpolate(subset, base, at=holder), share.coefficients)
+        for holder, share in zip(others, expected, strict=True)
+        if not np.array_equal(share, by_holder[holder].coefficients)
     )
 
 
 def _key_without(by_holder: dict[int, KeyShare], wrong: frozenset[int], threshold: int) -> SumKey:
     right = [holder for holder in by_holder if holder not in wrong][:threshold]
-    secret = shamir.interpolate(right, [by_holder[holder].coefficients for holder in right])
+    (secret,) = shamir.interpolate(right, [by_holder[holder].coefficients for holder in right])
     return SumKey(SecretPolynomial(secret), tuple(sorted(wrong)))

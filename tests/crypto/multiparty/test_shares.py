@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import traceback
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedmrg_secure.crypto.errors import (
+    KeyUnusable,
+    OpeningRefused,
+    ShareInvalid,
+    SharesInconsistent,
+)
+from fedmrg_secure.crypto.keys import SecretBytes, SecretUnavailable
+from fedmrg_secure.crypto.multiparty import shamir
+from fedmrg_secure.crypto.multiparty.scheme import (
+    CkksMultiparty,
+    KeyShare,
+    RoundKey,
+    SumKey,
+    add_shares,
+    combine,
+)
+from fedmrg_secure.crypto.multiparty.secret import SecretPolynomial
+from fedmrg_secure.crypto.multiparty.shares import SHARE_BYTES
+from fedmrg_secure.crypto.multiparty_budget import RING_MODULUS as Q
+from tests.crypto.multiparty.federation import PLAN, Federation, parameters_for, updates
+
+PARAMETERS = parameters_for(3)
+N = 2048
+
+
+def secret_of(key: SumKey | RoundKey) -> np.ndarray:
+    return key._secret.coefficients
+
+
+def wrong(share: KeyShare, place: int = 0) -> KeyShare:
+    coefficients = share.coefficients.copy()
+    coefficients[place] = (int(coefficients[place]) + 1) % Q
+    return KeyShare(share.holder, SecretPolynomial(coefficients))
+
+
+@given(st.integers(1, 9), st.data())
+@settings(max_examples=20, deadline=None)
+def test_any_threshold_many_shares_give_the_secret(count: int, data: st.DataObject) -> None:
+    threshold = data.draw(st.integers(1, count))
+    key = RoundKey.generate(PARAMETERS)
+    shares = data.draw(st.permutations(key.shares(count, threshold)))
+    combined = combine(shares[:threshold], threshold)
+    np.testing.assert_array_equal(secret_of(combined), secret_of(key))
+    assert combined.wrong_holders == ()
+
+
+def test_sharing_follows_shamir_in_exact_integers() -> None:
+    random = np.random.default_rng(0)
+    coefficients = random.integers(0, Q, (256, N), dtype=np.uint32)
+    shares = shamir.evaluate(coefficients, 256)
+    for holder in (1, 2, 77, 256):
+        for place in (0, 1, 2047):
+            terms = (int(c) * pow(holder, m, Q) for m, c in enumerate(coefficients[:, place]))
+            assert int(shares[holder - 1, place]) == sum(terms) % Q
+    (secret,) = shamir.interpolate(range(1, 257), list(shares))
+    np.testing.assert_array_equal(secret, coefficients[0])
+
+
+def test_fewer_shares_than_the_threshold_interpolate_to_something_else() -> None:
+    key = RoundKey.generate(PARAMETERS)
+    shares = key.shares(5, 3)
+    (guess,) = shamir.interpolate([1, 2], [share.coefficients for share in shares[:2]])
+    assert np.count_nonzero(guess == secret_of(key)) < 5
+
+
+def test_one_share_is_uniform_whatever_the_secret() -> None:
+    counts = np.zeros(64)
+    for _ in range(8):
+        key = RoundKey.generate(PARAMETERS)
+        secret_of(key)[:] = 7
+        first = key.shares(3, 2)[0].coefficients
+        counts += np.bincount(first.astype(np.int64) * 64 // Q, minlength=64)
+    expected = 8 * N / 64
+    assert float(((counts - expected) ** 2 / expected).sum()) < 63 + 8 * np.sqrt(2 * 63)
+
+
+def test_sharing_again_gives_the_same_shares_and_another_way_others() -> None:
+    key = RoundKey.generate(PARAMETERS)
+    first, again, other = key.shares(4, 3), key.shares(4, 3), key.shares(4, 2)
+    for one, two, three in zip(first, again, other, strict=True):
+        assert one.to_bytes() == two.to_bytes() != three.to_bytes()
+
+
+def test_the_sum_of_shares_is_a_share_of_the_sum() -> None:
+    keys = [RoundKey.generate(PARAMETERS) for _ in range(3)]
+    dealt = [key.shares(3, 2) for key in keys]
+    sums = [add_shares([shares[holder] for shares in dealt]) for holder in range(3)]
+    expected = sum(secret_of(key).astype(np.int64) for key in keys) % Q
+    np.testing.assert_array_equal(secret_of(combine(sums[1:], 2)), expected)
+
+
+@pytest.mark.parametrize(("count", "threshold"), [(0, 1), (3, 0), (3, 4), (257, 2)])
+def test_impossible_sharings_are_refused(count: int, threshold: int) -> None:
+    with pytest.raises(ValueError, match="threshold"):
+        RoundKey.generate(PARAMETERS).shares(count, threshold)
+
+
+class TestBytes:
+    share = RoundKey.generate(PARAMETERS).shares(3, 2)[1]
+
+    def test_there_and_back(self) -> None:
+        data = self.share.to_bytes()
+        assert len(data) == SHARE_BYTES == 7680 + 10
+        back = KeyShare.from_bytes(data)
+        assert back.holder == 2
+        np.testing.assert_array_equal(back.coefficients, self.share.coefficients)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda data: b"",
+            lambda data: data[:-1],
+            lambda data: data + b"\0",
+            lambda data: b"FMRGSHR\x02" + data[8:],
+            lambda data: b"FMRGMPS\x01" + data[8:],
+            lambda data: data[:8] + b"\0\0" + data[10:],
+            lambda data: data[:8] + b"\1\1" + data[10:],
+            lambda data: data[:10] + b"\xff" * 4 + data[14:],
+            lambda data: data[:10] + Q.to_bytes(4, "little") + data[14:],
+            lambda data: data[:-4] + b"\xff" * 4,
+        ],
+    )
+    def test_hostile_bytes(self, change: object) -> None:
+        with pytest.raises(ShareInvalid) as refused:
+            KeyShare.from_bytes(change(self.share.to_bytes()))  # type: ignore[operator]
+        assert refused.value.__cause__ is None
+
+    @given(st.binary(max_size=SHARE_BYTES + 5))
+    def test_arbitrary_bytes(self, data: bytes) -> None:
+        with pytest.raises(ShareInvalid):
+            KeyShare.from_bytes(data)
+
+    @given(st.integers(0, 8 * SHARE_BYTES - 1))
+    @settings(max_examples=60)
+    def test_a_flipped_bit_is_refused_or_another_share(self, bit: int) -> None:
+        data = bytearray(self.share.to_bytes())
+        data[bit // 8] ^= 1 << bit % 8
+        try:
+            changed = KeyShare.from_bytes(bytes(data))
+        except ShareInvalid:
+            return
+        assert int(changed.coefficients.max()) < Q
+        assert changed.to_bytes() == bytes(data)
+
+    def test_a_round_key_and_a_sum_s_key_there_and_back(self) -> None:
+        key = RoundKey.generate(PARAMETERS)
+        again = RoundKey.from_secret_bytes(key.to_secret_bytes(), PARAMETERS)
+        np.testing.assert_array_equal(secret_of(again), secret_of(key))
+        total = combine(key.shares(2, 2), 2)
+        back = SumKey.from_secret_bytes(total.to_secret_bytes())
+        np.testing.assert_array_equal(secret_of(back), secret_of(key))
+
+    @pytest.mark.parametrize("cut", [slice(0), slice(1, None), slice(-1)])
+    def test_other_bytes_are_no_keys(self, cut: slice) -> None:
+        key = RoundKey.generate(PARAMETERS)
+        for data, load in (
+            (key.to_secret_bytes(), lambda data: RoundKey.from_secret_bytes(data, PARAMETERS)),
+            (combine(key.shares(1, 1), 1).to_secret_bytes(), SumKey.from_secret_bytes),
+        ):
+            with pytest.raises(KeyUnusable):
+                load(SecretBytes(data.reveal()[cut]))
+            tail = SecretBytes(data.reveal()[:-4] + b"\xff" * 4)
+            with pytest.raises(KeyUnusable) as refused:
+                load(tail)
+            assert not any(character.isdigit() for character in refused.value.message)
+        with pytest.raises(KeyUnusable):
+            RoundKey.from_secret_bytes(key.to_secret_bytes(), parameters_for(4))
+
+
+class TestWrongShares:
+    @pytest.fixture
+    def shares(self) -> list[KeyShare]:
+        return list(RoundKey.generate(PARAMETERS).shares(9, 5))
+
+    @pytest.mark.parametrize("bad", [[0], [8], [2, 5], [0, 1]])
+    def test_up_to_half_of_the_spare_shares_are_named(
+        self, shares: list[KeyShare], bad: list[int]
+    ) -> None:
+        secret = secret_of(combine(shares, 5))
+        for place in bad:
+            shares[place] = wrong(shares[place], place)
+        combined = combine(shares, 5)
+        np.testing.assert_array_equal(secret_of(combined), secret)
+        assert combined.wrong_holders == tuple(place + 1 for place in bad)
+
+    def test_more_cannot_be_told(self, shares: list[KeyShare]) -> None:
+        for place in (0, 3, 6):
+            shares[place] = wrong(shares[place])
+        with pytest.raises(SharesInconsistent, match="cannot be told"):
+            combine(shares, 5)
+
+    def test_one_spare_share_says_that_something_is_wrong_not_what(
+        self, shares: list[KeyShare]
+    ) -> None:
+        shares[2] = wrong(shares[2])
+        with pytest.raises(SharesInconsistent):
+            combine(shares[:6], 5)
+
+    def test_too_few_and_the_same_twice(self, shares: list[KeyShare]) -> None:
+        with pytest.raises(SharesInconsistent, match="fewer than the threshold"):
+            combine(shares[:4], 5)
+        with pytest.raises(SharesInconsistent, match="twice"):
+            combine([*shares[:5], shares[0]], 5)
+        with pytest.raises(SharesInconsistent, match="at least one"):
+            add_shares([])
+        with pytest.raises(SharesInconsistent):
+            add_shares(shares[:2])
+
+
+class TestWithTheCheckBlock:
+    """One share more than the threshold and the last chunk are enough to name a wrong share."""
+
+    federation = Federation(parameters_for(4), updates(4, 3000, 10_000), threshold=3)
+
+    def check(self, key: SumKey) -> None:
+        scheme = CkksMultiparty(self.federation.parameters, PLAN, self.federation.count)
+        scheme.check_sum_key(key, self.federation.summed()[-1], 4)
+
+    @pytest.mark.parametrize("bad", range(4))
+    def test_a_wrong_share_sum_is_named(self, bad: int) -> None:
+        sums = self.federation.share_sums()
+        secret = secret_of(combine(sums, 3))
+        sums[bad] = wrong(sums[bad], 1500)
+        combined = combine(sums, 3, check=self.check)
+        assert combined.wrong_holders == (bad + 1,)
+        np.testing.assert_array_equal(secret_of(combined), secret)
+
+    def test_without_a_spare_share_the_sum_is_refused(self) -> None:
+        sums = self.federation.share_sums()[:3]
+        combine(sums, 3, check=self.check)
+        sums[0] = wrong(sums[0])
+        with pytest.raises(OpeningRefused):
+            combine(sums, 3, check=self.check)
+
+    def test_a_share_sum_over_other_sites_is_named(self) -> None:
+        sums = self.federation.share_sums()
+        sums[1] = self.federation.share_sums([0, 1, 2])[1]
+        assert combine(sums, 3, check=self.check).wrong_holders == (2,)
+
+    def test_shares_of_another_sum_are_refused(self) -> None:
+        with pytest.raises(OpeningRefused):
+            combine(self.federation.share_sums([0, 1, 2]), 3, check=self.check)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: RoundKey.generate(PARAMETERS),
+        lambda: RoundKey.generate(PARAMETERS).shares(2, 2)[0],
+        lambda: combine(RoundKey.generate(PARAMETERS).shares(2, 2), 2),
+        SecretPolynomial.uniform,
+    ],
+)
+def test_nothing_shows_or_copies_a_secret(make: object) -> None:
+    secret = make()  # type: ignore[operator]
+    polynomial = secret if isinstance(secret, SecretPolynomial) else secret._secret
+    numbers = [str(value) for value in polynomial.coefficients[:50]]
+    assert "redacted" in repr(secret)
+    assert not any(number in repr(secret) for number in numbers)
+    for copying in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(SecretUnavailable) as refused:
+            copying(secret)
+        text = "".join(traceback.format_exception(refused.value))
+        assert not any(number in text for number in numbers)
+
+
+def test_destroyed_secrets_are_zeros_and_gone() -> None:
+    key = RoundKey.generate(PARAMETERS)
+    share = key.shares(2, 2)[0]
+    total = combine(key.shares(2, 2), 2)
+    for secret in (share, total):
+        held = secret._secret.coefficients
+        secret.destroy()
+        assert not held.any()
+        with pytest.raises(SecretUnavailable):
+            _ = secret._secret.coefficients
+
+
+def test_secrets_are_uniform() -> None:
+    counts = np.zeros(64)
+    for _ in range(8):
+        coefficients = SecretPolynomial.uniform().coefficients
+        assert int(coefficients.max()) < Q
+        counts += np.bincount(coefficients.astype(np.int64) * 64 // Q, minlength=64)
+    expected = 8 * N / 64
+    assert float(((counts - expected) ** 2 / expected).sum()) < 63 + 8 * np.sqrt(2 * 63)
