@@ -9,6 +9,7 @@ import typer
 from fedmrg_secure.cli import bench_labeler
 from fedmrg_secure.cli.bench_communication import bench_communication
 from fedmrg_secure.cli.bench_model import bench_model
+from fedmrg_secure.cli.bench_round import bench_round
 from fedmrg_secure.cli.output import JsonOption, Output
 
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add ``bench`` and its commands."""
     bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
     bench.command("crypto")(_crypto)
+    bench.command("round")(bench_round)
     bench.command("model")(bench_model)
     bench.command("communication")(bench_communication)
     bench_labeler.register(bench)
