@@ -37,9 +37,10 @@ format: $(READY)  ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## write the generated pages of docs/
+docs: $(READY)  ## write the generated pages of docs/ and the known answers of protocols/vectors
 	$(BIN)/python tools/error_table.py
 	$(BIN)/python tools/config_reference.py
+	$(BIN)/python tools/make_vectors.py
 
 base-model: $(READY)  ## remake the shipped decoder base from public phantom reports (minutes)
 	$(BIN)/python -m fedmrg_secure.training.pretrain_base

@@ -10,12 +10,19 @@ from typing import Any, ClassVar, Final
 
 from fedmrg_secure.benchmark.crypto_row import PEERS, Case
 from fedmrg_secure.core.errors import FedmrgError
-from fedmrg_secure.crypto.parameters import CKKS_SHARED, INSECURE_PLAINTEXT
+from fedmrg_secure.crypto.multiparty_budget import WIRE_BITS
+from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, CKKS_SHARED, INSECURE_PLAINTEXT
 
-SCHEMES: Final = (CKKS_SHARED, INSECURE_PLAINTEXT, PEERS)
+ROWS: Final = (
+    (CKKS_SHARED, None),
+    *((CKKS_MULTIPARTY, wire_bits) for wire_bits in reversed(WIRE_BITS)),
+    (INSECURE_PLAINTEXT, None),
+    (PEERS, None),
+)
+"""Schemes in the table's order, with the width on the wire where it is chosen."""
 
 Progress = Callable[[str, float], None]
-"""Called with a row's scheme and the share of it that is done."""
+"""Called with a row's name and the share of it that is done."""
 
 
 class BenchmarkFailed(FedmrgError):
@@ -32,7 +39,7 @@ def measure_schemes(
     Args:
         parameters: values of one site's update.
         sites: uploads in the sum.
-        precision_bits: of the fixed-point grid of our schemes.
+        precision_bits: of the fixed-point grid; ``ckks-multiparty`` takes a finer one.
         repeats: passes a row; the fastest counts for each phase.
         progress: told how far each row is.
 
@@ -40,8 +47,10 @@ def measure_schemes(
         BenchmarkFailed: a process ended early; carries the last line of its standard error.
     """
     return [
-        _measure_apart(Case(scheme, parameters, sites, precision_bits, repeats), progress)
-        for scheme in SCHEMES
+        _measure_apart(
+            Case(scheme, parameters, sites, precision_bits, repeats, wire_bits=wire_bits), progress
+        )
+        for scheme, wire_bits in ROWS
     ]
 
 
@@ -56,7 +65,7 @@ def _measure_apart(case: Case, progress: Progress) -> dict[str, Any]:
             for line in process.stdout:
                 message = json.loads(line)
                 row = message.get("row", row)
-                progress(case.scheme, message.get("progress", 1.0))
+                progress(case.name, message.get("progress", 1.0))
             errors = process.stderr.read() if process.stderr is not None else ""
         except BaseException:
             process.kill()
@@ -64,7 +73,7 @@ def _measure_apart(case: Case, progress: Progress) -> dict[str, Any]:
     if process.returncode != 0 or row is None:
         reason = errors.strip().splitlines()[-1] if errors.strip() else "no message"
         raise BenchmarkFailed(
-            f"measuring {case.scheme} ended with exit code {process.returncode}: {reason}",
+            f"measuring {case.name} ended with exit code {process.returncode}: {reason}",
             hint="`fedmrg doctor` checks this machine's libraries",
         )
     return row

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Protocol
 
@@ -23,9 +23,15 @@ import numpy as np
 
 from fedmrg_secure.core.types import FloatVector, ResidueVector
 from fedmrg_secure.crypto.capacity import check_capacity
+from fedmrg_secure.crypto.errors import CapacityExceeded, OpeningRefused
 from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, decode_frame, encode_frame
+from fedmrg_secure.crypto.multiparty.engine import engine_name
+from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty, RoundKey, add_shares, combine
+from fedmrg_secure.crypto.multiparty_budget import DEFAULT_WIRE_BITS
+from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, SchemeParameters
 from fedmrg_secure.crypto.peer_baseline import PRIME_BITS, VECTOR_VALUES, TensealVectors
 from fedmrg_secure.crypto.residues import add_mod
+from fedmrg_secure.crypto.scheme import Scheme
 from fedmrg_secure.crypto.schemes import make_scheme, needs_key, new_key
 from fedmrg_secure.update.fixed_point import FixedPoint
 
@@ -33,7 +39,11 @@ PEERS: Final = "tenseal-vectors"
 UPDATE_SIGMA: Final = 0.01
 """Standard deviation of the made-up updates' coordinates."""
 
+COORDINATE_SIGMAS: Final = 10
+"""Bound on a coordinate for ``ckks-multiparty``, whose coordinates need one of their own: 0.1."""
+
 _SESSION: Final = bytes(32)
+_PLAN: Final = bytes(range(32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,7 @@ class Case:
         precision_bits: of the fixed-point grid; the peers have none.
         repeats: passes; the fastest counts for each phase.
         seed: of the made-up updates.
+        wire_bits: of ``ckks-multiparty``; the others choose for themselves.
     """
 
     scheme: str
@@ -55,6 +66,12 @@ class Case:
     precision_bits: int
     repeats: int
     seed: int = 0
+    wire_bits: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The row's name."""
+        return self.scheme if self.wire_bits is None else f"{self.scheme}-{self.wire_bits}"
 
     @property
     def clip_norm(self) -> float:
@@ -89,6 +106,7 @@ class Way(Protocol):
 
     piece_values: int
     wire_bits: float
+    precision_bits: int | None
 
     def mean(self, index: int, updates: list[FloatVector], clock: Clock) -> FloatVector:
         """The mean of the sites' updates of one piece, as a site gets to see it."""
@@ -96,19 +114,25 @@ class Way(Protocol):
 
 
 class OurWay:
-    """A scheme of `crypto.schemes`, with its frames."""
+    """A scheme of ours, with its frames."""
 
     def __init__(self, case: Case) -> None:
         self._values = case.parameters
-        self._codec = FixedPoint(case.clip_norm, case.precision_bits)
-        self._parameters = check_capacity(
-            case.scheme,
-            sites=case.sites,
-            clip_norm=case.clip_norm,
-            precision_bits=case.precision_bits,
-        )
-        key = new_key(self._parameters) if needs_key(self._parameters) else None
-        self._scheme = make_scheme(self._parameters, key)
+        if case.scheme == CKKS_MULTIPARTY:
+            self._codec, self._parameters = _finest_grid(case)
+            self._sites, self._opener = _round(case, self._parameters)
+        else:
+            self._codec = FixedPoint(case.clip_norm, case.precision_bits)
+            self._parameters = check_capacity(
+                case.scheme,
+                sites=case.sites,
+                clip_norm=case.clip_norm,
+                precision_bits=case.precision_bits,
+            )
+            key = new_key(self._parameters) if needs_key(self._parameters) else None
+            self._opener = make_scheme(self._parameters, key)
+            self._sites = [self._opener] * case.sites
+        self.precision_bits: int | None = self._codec.precision_bits
         self.piece_values = self._parameters.chunk_values
         self.wire_bits = self._parameters.residue_bits / self._parameters.digits
 
@@ -119,7 +143,7 @@ class OurWay:
         for site, update in enumerate(updates):
             header = self._header(index, f"site-{site}", 1)
             with clock.phase("encrypt"):
-                chunk = self._scheme.encrypt_chunk(index, self._codec.encode(update))
+                chunk = self._sites[site].encrypt_chunk(index, self._codec.encode(update))
                 frame = encode_frame(header, chunk.residues, chunk.openers)
             clock.bytes["up"] += len(frame)
             with clock.phase("receive"):
@@ -137,7 +161,7 @@ class OurWay:
         clock.bytes["down"] += len(frame)
         with clock.phase("open"):
             received = decode_frame(frame, header)
-            opened = self._scheme.open_chunk(
+            opened = self._opener.open_chunk(
                 index,
                 received.residues,
                 received.openers_by_contributor(len(updates)),
@@ -157,11 +181,45 @@ class OurWay:
         )
 
 
+def _finest_grid(case: Case) -> tuple[FixedPoint, SchemeParameters]:
+    """A grid of 16 units of the ring or more, so that the wire's rounding is what is measured."""
+    bound = COORDINATE_SIGMAS * UPDATE_SIGMA
+    for bits in range(30, 8, -1):
+        codec = FixedPoint(bound, bits)
+        try:
+            parameters = SchemeParameters.for_config(
+                case.scheme,
+                sites=case.sites,
+                max_abs_value=codec.max_abs_value,
+                wire_bits=case.wire_bits or DEFAULT_WIRE_BITS,
+            )
+        except CapacityExceeded:
+            continue
+        if parameters.scale >= 16:
+            return codec, parameters
+    raise CapacityExceeded(f"{case.sites} sites do not fit with {case.wire_bits} bits on the wire")
+
+
+def _round(case: Case, parameters: SchemeParameters) -> tuple[list[Scheme], Scheme]:
+    """Each site's scheme with a key of its own, and one that opens, compiled code loaded."""
+    trial = CkksMultiparty(parameters, _PLAN, 1, RoundKey.generate(parameters))
+    trial.encrypt_chunk(0, np.zeros(1, dtype=np.int64))
+    keys = [RoundKey.generate(parameters) for _ in range(case.sites)]
+    dealt = [key.shares(1, 1)[0] for key in keys]
+    sum_key = combine([add_shares(dealt)], 1)
+    opener = CkksMultiparty(parameters, _PLAN, case.parameters, sum_key=sum_key)
+    trial_sum = np.zeros(parameters.chunk_blocks(0, 1) * parameters.block_residues, np.uint64)
+    with suppress(OpeningRefused):
+        CkksMultiparty(parameters, _PLAN, 1, sum_key=sum_key).open_chunk(0, trial_sum, [b""], 1)
+    return [CkksMultiparty(parameters, _PLAN, case.parameters, key) for key in keys], opener
+
+
 class PeersWay:
     """TenSEAL vectors at the parameters that other frameworks document."""
 
     piece_values = VECTOR_VALUES
     wire_bits = 2.0 * 2 * sum(PRIME_BITS[:-1])
+    precision_bits: int | None = None
 
     def __init__(self) -> None:
         self._vectors = TensealVectors()
@@ -242,7 +300,10 @@ def _row(case: Case, way: Way, clocks: list[Clock], rms: float, largest: float) 
     }
     if case.scheme == PEERS:
         return {**row, "baseline": True}
-    return {**row, "precision_bits": case.precision_bits}
+    row["precision_bits"] = way.precision_bits
+    if case.scheme == CKKS_MULTIPARTY:
+        row |= {"engine": engine_name(), "clip_range": COORDINATE_SIGMAS * UPDATE_SIGMA}
+    return row
 
 
 def main() -> None:

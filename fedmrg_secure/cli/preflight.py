@@ -40,6 +40,7 @@ def run_checks(
         ("database", lambda: machine.check_database(folder)),
         ("signatures and sealing", software.check_signatures),
         ("encryption", software.check_encryption),
+        ("multiparty encryption", software.check_multiparty),
         ("base model", software.check_base_model),
         *more,
     ]

@@ -14,7 +14,11 @@ DISTRIBUTION: Final = "fedmrg-secure"
 SHOWN_PACKAGES: Final = (
     *("torch", "transformers", "peft", "tenseal", "cryptography", "grpcio", "protobuf"),
 )
-EXTRAS: Final = {"dicom": "compressed DICOM images", "smollm2": "the SmolLM2-135M decoder"}
+EXTRAS: Final = {
+    "dicom": "compressed DICOM images",
+    "fast": "compiled encryption",
+    "smollm2": "the SmolLM2-135M decoder",
+}
 
 
 def check_python() -> Check:
@@ -119,6 +123,42 @@ def check_encryption() -> Check:
         return Check("encryption", "fail", "the opened sum differs from the plaintext sum", mend)
     detail = f"{CKKS_SHARED}: sum of {sites} x {count:,} values exact, {milliseconds:.0f} ms"
     return Check("encryption", "ok", detail)
+
+
+def check_multiparty() -> Check:
+    """Two sites' encrypted vectors, added, opened with shares; and what computes it."""
+    import numpy as np
+
+    from fedmrg_secure.crypto.multiparty.engine import engine_name
+    from fedmrg_secure.crypto.multiparty.scheme import (
+        CkksMultiparty,
+        RoundKey,
+        add_shares,
+        combine,
+    )
+    from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, SchemeParameters
+    from fedmrg_secure.crypto.residues import add_mod
+
+    bound, count, plan = 1000, 8000, bytes(range(32))
+    parameters = SchemeParameters.for_config(CKKS_MULTIPARTY, sites=2, max_abs_value=bound)
+    vectors = np.random.default_rng(1).integers(-bound, bound, (2, count), dtype=np.int64)
+    keys = [RoundKey.generate(parameters) for _ in vectors]
+    first, second = (
+        CkksMultiparty(parameters, plan, count, key).encrypt_chunk(0, vector).residues
+        for key, vector in zip(keys, vectors, strict=True)
+    )
+    add_mod(first, second, parameters.modulus)
+    dealt = [key.shares(3, 2) for key in keys]
+    sums = [add_shares([shares[holder] for shares in dealt]) for holder in (0, 2)]
+    opener = CkksMultiparty(parameters, plan, count, sum_key=combine(sums, 2))
+    opened = opener.open_chunk(0, first, [b"", b""], count)
+    if not np.array_equal(opened, vectors.sum(axis=0)):
+        mend = "do not train with this installation; install numpy and numba again"
+        return Check("multiparty encryption", "fail", "the opened sum differs", mend)
+    engine = engine_name()
+    mend = f"several times as fast with Numba: pip install '{DISTRIBUTION}[fast]'"
+    detail = f"{CKKS_MULTIPARTY}: sum of 2 x {count:,} values as it should be, computed by {engine}"
+    return Check("multiparty encryption", "ok", detail, mend if engine == "NumPy" else "")
 
 
 def check_base_model() -> Check:

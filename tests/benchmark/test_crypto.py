@@ -26,15 +26,26 @@ def test_bench_crypto_prints_a_row_for_each_scheme(capsys: pytest.CaptureFixture
     rows = json.loads(captured.out)["rows"]
     assert [row["scheme"] for row in rows] == [
         "ckks-shared",
+        *["ckks-multiparty"] * 4,
         "insecure-plaintext",
         "tenseal-vectors",
     ]
-    assert [row.get("baseline", False) for row in rows] == [False, False, True]
+    assert [row.get("baseline", False) for row in rows] == [False] * 6 + [True]
+    assert [row["wire_bits"] for row in rows[1:5]] == [30, 24, 20, 16]
     for row in rows:
         assert (row["parameters"], row["sites"]) == (50000, 3)
         assert all(row[figure] > 0 for figure in FIGURES)
         assert row["rms_error"] < row["max_error"]
-    ours, plain, peers = rows
+    for row in rows[1:5]:
+        bits = row["wire_bits"]
+        # The last block is padded: 50,000 values fill 25 blocks of 2,048 to 98 per cent.
+        assert row["uplink_bytes_per_parameter"] == pytest.approx(bits / 8, rel=0.03)
+        # The wire's rounding error of three sites in the mean, and the grid's.
+        wire = 2 * 3 * 0.1 / 2**bits / 12**0.5 * 3**0.5 / 3
+        assert row["rms_error"] < 1.1 * wire + 5e-9
+    assert rows[3]["rms_error"] < 2e-7
+    assert rows[3]["uplink_bytes_per_parameter"] < 2.6
+    ours, plain, peers = rows[0], rows[-2], rows[-1]
     assert ours["uplink_bytes_per_parameter"] < 5.2 < peers["uplink_bytes_per_parameter"]
     assert ours["downlink_bytes_per_parameter"] < 5.2
     # Encryption adds no error: both are the grid's, half a step at most.

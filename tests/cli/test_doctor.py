@@ -12,7 +12,7 @@ from fedmrg_secure.cli.check import Check, guarded
 from fedmrg_secure.cli.main import run_command
 from fedmrg_secure.cli.preflight import run_checks
 from fedmrg_secure.cli.preflight_machine import check_clock, check_disk, check_port
-from fedmrg_secure.cli.preflight_software import check_encryption
+from fedmrg_secure.cli.preflight_software import check_encryption, check_multiparty
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto import residues
 
@@ -29,6 +29,7 @@ def test_this_machine_is_fit_and_nothing_is_left_behind(tmp_path: Path) -> None:
     checks = {check.name: check for check in run_checks(tmp_path / "not" / "yet", "127.0.0.1", 0)}
     assert [check for check in checks.values() if check.verdict == "fail"] == []
     assert "exact" in checks["encryption"].detail
+    assert checks["multiparty encryption"].detail.endswith(("by Numba", "by NumPy"))
     assert "write-ahead" in checks["database"].detail
     assert "torch" in checks["packages"].detail
     assert list(tmp_path.iterdir()) == []
@@ -59,6 +60,7 @@ def test_a_wrong_sum_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(residues, "add_mod", forget_one)
     assert guarded("encryption", check_encryption).verdict == "fail"
+    assert guarded("multiparty encryption", check_multiparty).verdict == "fail"
 
 
 def test_a_check_that_breaks_is_a_finding() -> None:

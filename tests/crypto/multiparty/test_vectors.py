@@ -1,0 +1,203 @@
+"""The known answers of protocols/vectors/v1, valid and invalid, against the package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.crypto.frame import FrameHeader, decode_frame, encode_frame
+from fedmrg_secure.crypto.multiparty import engine, ntt, shamir
+from fedmrg_secure.crypto.multiparty.crs import ReferenceString, crs_key
+from fedmrg_secure.crypto.multiparty.noise import Coins, noise
+from fedmrg_secure.crypto.multiparty.scheme import KeyShare, combine
+from fedmrg_secure.crypto.multiparty.secret import SecretPolynomial
+from fedmrg_secure.crypto.multiparty.switching import down, up
+from fedmrg_secure.crypto.parameters import SchemeParameters
+from fedmrg_secure.crypto.residues import pack
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "protocols" / "vectors" / "v1"
+N = 2048
+Q = 1073692673
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def quadratic(rule: list[int], modulus: int = Q) -> np.ndarray:
+    return np.array([(rule[0] * j * j + rule[1] * j + rule[2]) % modulus for j in range(N)])
+
+
+def ring(rule: list[int]) -> np.ndarray:
+    return quadratic(rule).astype(np.uint32)
+
+
+def polynomial(values: np.ndarray, test: dict[str, Any]) -> None:
+    """Long results come as their first and last values and a hash."""
+    assert values[: len(test["first"])].tolist() == test["first"]
+    assert values[len(values) - len(test.get("last", [])) :].tolist() == test.get("last", [])
+    assert sha(values.astype("<u4").tobytes()) == test["sha256"]
+
+
+def crs(group: dict[str, Any], test: dict[str, Any]) -> None:
+    key = crs_key(bytes.fromhex(group["planHash"]))
+    assert key.hex() == group["key"]
+    polynomial(ReferenceString(key, test["k"]).take(1)[0, :N], test)
+    # The same block, reached by going on from the one before.
+    if test["k"]:
+        polynomial(ReferenceString(key, test["k"] - 1).take(2)[1, :N], test)
+
+
+def transform(group: dict[str, Any], test: dict[str, Any]) -> None:
+    apply = {"forward": ntt.forward, "inverse": ntt.inverse}[test["direction"]]
+    polynomial(apply(ring(test["rule"])[None])[0], test)
+
+
+def noise_from_coins(group: dict[str, Any], test: dict[str, Any]) -> None:
+    coins = np.frombuffer(bytes.fromhex(test["coins"]), dtype="<u8")
+    assert noise(coins).tolist() == test["errors"]
+
+
+def noise_from_key(group: dict[str, Any], test: dict[str, Any]) -> None:
+    made = noise(Coins(bytes.fromhex(test["key"])).take(1))[0]
+    assert made[:16].tolist() == test["first"]
+    assert sha(made.astype(np.int8).tobytes()) == test["sha256"]
+
+
+def shares_of(group: dict[str, Any]) -> np.ndarray:
+    return shamir.evaluate(np.stack([ring(rule) for rule in group["coefficientRules"]]), 256)
+
+
+def shamir_shares(group: dict[str, Any], test: dict[str, Any]) -> None:
+    values = shares_of(group)[test["holder"] - 1]
+    data = KeyShare(test["holder"], SecretPolynomial(values.copy())).to_bytes()
+    assert values[:8].tolist() == test["first"]
+    assert (data[:40].hex(), sha(data)) == (test["bytesPrefix"], test["bytesSha256"])
+
+
+def shamir_coefficients(group: dict[str, Any], test: dict[str, Any]) -> None:
+    zero = np.zeros(N, dtype=np.uint32)
+    shares = shamir.split(zero, 3, 3, key=bytes.fromhex(test["key"]))
+    # f(x) = c_1 x + c_2 x^2, so that c_2 = (f(2) - 2 f(1)) / 2.
+    one, two = shares[0].astype(np.int64), shares[1].astype(np.int64)
+    second = (two - 2 * one) % Q * pow(2, -1, Q) % Q
+    polynomial({1: (one - second) % Q, 2: second}[test["m"]], test)
+
+
+def shamir_combine(group: dict[str, Any], test: dict[str, Any]) -> None:
+    shares = shares_of(group)
+    parts = [KeyShare(h, SecretPolynomial(shares[h - 1].copy())) for h in test["holders"]]
+    secret = combine(parts, group["threshold"])._secret.coefficients
+    assert sha(secret.astype("<u4").tobytes()) == test["secretSha256"]
+
+
+def share_bytes(group: dict[str, Any], test: dict[str, Any]) -> None:
+    data = bytearray(KeyShare(2, SecretPolynomial(shares_of(group)[1].copy())).to_bytes())
+    edit = test["edit"]
+    if "length" in edit:
+        data = (data + bytes(16))[: edit["length"]]
+    if "hex" in edit:
+        data[edit["offset"] : edit["offset"] + len(edit["hex"]) // 2] = bytes.fromhex(edit["hex"])
+    assert sha(data) == test["sha256"] or test["result"] == "invalid"
+    assert KeyShare.from_bytes(bytes(data)).to_bytes() == bytes(data)
+
+
+def switching(group: dict[str, Any], test: dict[str, Any]) -> None:
+    if test["direction"] == "down":
+        made = down(np.array([test["value"]]), group["wireBits"])
+    else:
+        made = up(np.array([test["value"]], dtype=np.uint64), group["wireBits"])
+    assert made.tolist() == [test["output"]]
+
+
+def encrypt_block(group: dict[str, Any], test: dict[str, Any]) -> None:
+    key = crs_key(bytes.fromhex(group["planHash"]))
+    coins = Coins(bytes.fromhex(group["errorKey"])).take(1)
+    values = quadratic(group["valuesRule"], group["valuesModulus"]) + group["valuesOffset"]
+    blocks = engine.make_blocks(
+        ntt.forward(ring(group["secretRule"])[None])[0],
+        scale=test["scale"],
+        wire_bits=group["wireBits"],
+    )
+    residues = np.empty((1, N), dtype=np.uint64)
+    blocks.encrypt(ReferenceString(key, test["k"]).take(1), coins, values[None], residues)
+    assert residues[0, :8].tolist() == test["first"]
+    assert sha(pack(residues[0], group["wireBits"])) == test["packedSha256"]
+
+
+def frame(group: dict[str, Any], test: dict[str, Any]) -> None:
+    parameters = SchemeParameters.from_json(group["parameters"])
+    assert parameters.digest == group["parametersDigest"]
+    header = FrameHeader.of_chunk(
+        parameters,
+        session=bytes.fromhex(group["session"]),
+        round=group["round"],
+        sender=group["sender"],
+        chunk_index=0,
+        value_count=group["valueCount"],
+    )
+    residues = quadratic(group["residuesRule"], parameters.modulus).astype(np.uint64)
+    honest = encode_frame(header, residues, b"")
+    head = bytes.fromhex(test["header"])
+    data = (head + honest[len(head) :])[: test["bytes"]]
+    assert sha(data) == test["sha256"]
+    np.testing.assert_array_equal(decode_frame(data, header).residues, residues)
+    assert data == honest
+
+
+CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
+    "Crs": crs,
+    "Ntt": transform,
+    "NoiseFromCoins": noise_from_coins,
+    "NoiseFromKey": noise_from_key,
+    "ShamirShares": shamir_shares,
+    "ShamirCoefficients": shamir_coefficients,
+    "ShamirCombine": shamir_combine,
+    "ShareBytes": share_bytes,
+    "Switching": switching,
+    "EncryptBlock": encrypt_block,
+    "Frame": frame,
+}
+
+
+def _cases() -> Iterator[Any]:
+    for path in sorted(FOLDER.glob("*.json")):
+        for group in json.loads(path.read_text(encoding="utf-8"))["testGroups"]:
+            for test in group["tests"]:
+                name = f"{path.stem}-{group['type']}-{group.get('wireBits', '')}-{test['tcId']}"
+                yield pytest.param(group, test, id=name)
+
+
+@pytest.mark.parametrize(("group", "test"), list(_cases()))
+def test_known_answers(group: dict[str, Any], test: dict[str, Any]) -> None:
+    if test["result"] == "valid":
+        CHECKS[group["type"]](group, test)
+    else:
+        with pytest.raises((AssertionError, FedmrgError)):
+            CHECKS[group["type"]](group, test)
+
+
+def test_the_files_are_what_their_generator_makes_and_of_one_form() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/make_vectors.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for path in FOLDER.glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        tests = [test for group in content["testGroups"] for test in group["tests"]]
+        assert content["numberOfTests"] == len(tests)
+        assert {test["result"] for test in tests} == {"valid", "invalid"}
+        assert {flag for test in tests for flag in test["flags"]} <= set(content["notes"])
