@@ -129,8 +129,9 @@ def _check_commitments(logs: Mapping[str, VerifiedLog]) -> None:
             kind, place = event["type"], (event.get("site", party), event.get("round"))
             if kind == "round.committed":
                 committed[place] = event["upload_root"]
-            elif kind in ("upload.sent", "upload.received") and "upload_root" in event:
-                if committed.get(place, event["upload_root"]) != event["upload_root"]:
+            elif kind in ("upload.sent", "upload.received"):
+                root = event.get("upload_root")
+                if root is not None and committed.get(place, root) != root:
                     raise LogInvalid(
                         party, event["seq"], f"its upload_root is not what {place[0]} committed to"
                     )
