@@ -124,7 +124,7 @@ def _check_models(logs: Mapping[str, VerifiedLog]) -> None:
 def _check_commitments(logs: Mapping[str, VerifiedLog]) -> None:
     """What was uploaded is what its site had committed to, where it had to commit."""
     for party in _coordinator_first(logs):
-        committed: dict[tuple[str, int], str] = {}
+        committed: dict[tuple[object, object], str] = {}
         for event in logs[party].events:
             kind, place = event["type"], (event.get("site", party), event.get("round"))
             if kind == "round.committed":

@@ -98,26 +98,28 @@ def test_who_lost_everything_opens_all_past_sums_and_takes_part_again(tmp_path: 
 def test_killed_in_every_phase_the_coordinator_goes_on_with_what_it_promised(
     tmp_path: Path,
 ) -> None:
-    federation = make_certified(tmp_path, FOUR, rounds=1)
+    federation = make_certified(
+        tmp_path, FOUR, rounds=1, site_timeout_ms=120_000, round_deadline_ms=600_000
+    )
     sites = sites_of(federation)
     gates = {step: threading.Event() for step in ("commit", "sign cohort", "upload")}
     gates |= {step: threading.Event() for step in ("sign inclusion", "share sums")}
 
     def hold(step: str, number: int) -> None:
         if step in gates:
-            assert gates[step].wait(60)
+            assert gates[step].wait(240)
 
     sites[0].before = hold
     process = Process(federation)
     results: dict[str, Any] = {}
-    work = threading.Thread(target=lambda: results.update(run_all(sites, 90)), daemon=True)
+    work = threading.Thread(target=lambda: results.update(run_all(sites, 250)), daemon=True)
     work.start()
     for name, gate in zip(KILLED_IN, gates.values(), strict=True):
-        until(lambda now=name: now in phases(federation), 40)
+        until(lambda now=name: now in phases(federation), 90)
         process.kill()
         process = Process(federation)
         gate.set()
-    work.join(90)
+    work.join(250)
     assert set(results.values()) == {SessionPhase.FINISHED}
     assert process.end()[0] == 0
     assert all(set(site.state) == {1111} for site in sites)

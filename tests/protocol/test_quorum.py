@@ -47,7 +47,7 @@ def test_with_one_more_colluder_they_can_be(federation: tuple[int, int], random:
     count, colluders = federation
     quorum, cohort = Quorum(colluders), list(range(count))
     random.shuffle(cohort)  # type: ignore[attr-defined]
-    needed = 2 * quorum.threshold(count) - count  # T + 1, or T + 2 where n + T is odd
+    needed = 2 * quorum.threshold(count) - count  # T + 1, or T + 2 where n + T is even
     assert needed in (colluders + 1, colluders + 2)
     bad, honest = cohort[:needed], cohort[needed:]
     half = len(honest) // 2
