@@ -124,13 +124,14 @@ def _check_models(logs: Mapping[str, VerifiedLog]) -> None:
 def _check_commitments(logs: Mapping[str, VerifiedLog]) -> None:
     """What was uploaded is what its site had committed to, where it had to commit."""
     for party in _coordinator_first(logs):
-        committed: dict[tuple[str, int], str] = {}
+        committed: dict[tuple[object, object], str] = {}
         for event in logs[party].events:
             kind, place = event["type"], (event.get("site", party), event.get("round"))
             if kind == "round.committed":
                 committed[place] = event["upload_root"]
-            elif kind in ("upload.sent", "upload.received") and "upload_root" in event:
-                if committed.get(place, event["upload_root"]) != event["upload_root"]:
+            elif kind in ("upload.sent", "upload.received"):
+                root = event.get("upload_root")
+                if root is not None and committed.get(place, root) != root:
                     raise LogInvalid(
                         party, event["seq"], f"its upload_root is not what {place[0]} committed to"
                     )

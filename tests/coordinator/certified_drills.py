@@ -65,6 +65,11 @@ class CertifiedSite(DrillSite):
     done: set[tuple[str, int]] = field(default_factory=set)
     inclusions: dict[int, bytes] = field(default_factory=dict)
 
+    def run(self) -> SessionPhase:
+        """Take part until the session ends, through restarts of the coordinator."""
+        with self.federation.client(self.name, patience_s=90.0) as client:
+            return self.take_part(client)
+
     def take_part(self, client: CoordinatorClient) -> SessionPhase:
         client.accept_session(self.weight)
         while not self.stop.is_set():

@@ -1,6 +1,7 @@
 """The database gives back what was committed, and its migrations make its tables."""
 
 import itertools
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,28 @@ from sqlalchemy import text
 
 from fedmrg_secure.coordinator.errors import FolderUnfit
 from fedmrg_secure.coordinator.ledger import ClosedRound, KeyEpoch, Ledger, LedgerState, SiteRecord
-from fedmrg_secure.coordinator.store import Store, add_sealed_key, add_upload, set_aggregate
+from fedmrg_secure.coordinator.shares import Kind, put_sealed
+from fedmrg_secure.coordinator.store import (
+    Store,
+    add_sealed_key,
+    add_upload,
+    drop_aggregate,
+    set_aggregate,
+)
 from fedmrg_secure.coordinator.tables import METADATA
 from fedmrg_secure.core.merkle import merkle_root
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol import state as s
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
-from tests.protocol.test_state import BASE, MODEL, PLAN_HASH, nonce_of, root_of, uploading
+from tests.protocol.test_state import (
+    BASE,
+    MODEL,
+    PLAN_HASH,
+    make_plan,
+    nonce_of,
+    root_of,
+    uploading,
+)
 
 SESSION, ROSTER = b"\7" * 32, "ab" * 32
 
@@ -91,6 +107,109 @@ def test_every_state_is_what_a_restart_finds(tmp_path: Path) -> None:
         store.close()
         store = open_store(tmp_path)
         assert store.load() == new
+
+
+def certified_story() -> list[LedgerState]:
+    """A round whose sites make keys of their own, state by state, until it is given up."""
+    sites = ("alpha", "beta", "gamma")
+    current = s.RoundState(1, RoundPhase.ANNOUNCING, BASE)
+    for site in sites:
+        current = s.announce(current, site, nonce_of(site), BASE)
+    rounds = [current, make_plan(current, sites, round_keys=True)]
+    for site in sites:
+        commitment = s.Commitment(root_of(site), nonce_of(site))
+        rounds.append(s.commit(rounds[-1], site, PLAN_HASH, commitment))
+    rounds.append(s.certify(rounds[-1], sites[:2]))
+    for site in ("gamma", "beta"):
+        rounds.append(s.sign_cohort(rounds[-1], site, BASE, BASE))
+    rounds.append(s.open_uploads(rounds[-1]))
+    for site in sites[:2]:
+        rounds.append(s.complete_upload(rounds[-1], site, root_of(site)))
+    rounds.append(s.fix_included(rounds[-1], sites[:2]))
+    for site in ("gamma", "alpha"):
+        rounds.append(s.sign_inclusion(rounds[-1], site, BASE, BASE))
+    rounds.append(s.start_adding(rounds[-1]))
+    rounds.append(s.publish_share_sum(rounds[-1], "gamma", BASE, BASE))
+    rounds.append(s.publish(rounds[-1]))
+    rounds.append(s.publish_share_sum(rounds[-1], "beta", BASE, BASE))
+    rounds.append(s.abort(rounds[-1], "share sums are missing"))
+    first = LedgerState(SessionPhase.JOINING, "", ROSTER)
+    return [first, *(replace(first, round=one) for one in rounds)]
+
+
+def test_every_state_of_a_certified_round_is_what_a_restart_finds(tmp_path: Path) -> None:
+    store, states = open_store(tmp_path), certified_story()
+    for old, new in itertools.pairwise(states):
+        store.write(old, new, (), None, None)
+        store.close()
+        store = open_store(tmp_path)
+        assert store.load() == new
+        assert store.round(1) == new.round
+    assert store.round(2) is None
+
+
+def test_a_database_of_the_first_release_is_brought_up_and_keeps_its_rounds(tmp_path: Path) -> None:
+    path = tmp_path / "coordinator.db"
+    store, states = open_store(tmp_path), story()
+    for old, new in itertools.pairwise(states):
+        store.write(old, new, (), None, None)
+    store.close()
+    with sqlite3.connect(path) as database:  # as the first release left it
+        for table in ("holder", "sealed_share"):
+            database.execute(f"DROP TABLE {table}")
+        database.execute("DROP INDEX envelope_type")
+        database.execute("UPDATE alembic_version SET version_num = '0001'")
+    database.close()
+    assert open_store(tmp_path).load() == states[-1]
+
+
+def test_sealed_shares_reach_their_recipient_and_go_when_they_are_not_needed(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path)
+    states = certified_story()
+    old = states[0]
+
+    def put(number: int, kind: Kind, sender: str, word: str) -> None:
+        sealed = {name: f"{word} {sender} {name}".encode() for name in ("alpha", "beta")}
+        store.write(old, old, (), None, put_sealed(number, kind, sender, sealed))
+
+    for number in (1, 2):
+        for kind in Kind:
+            for sender in ("alpha", "beta"):
+                put(number, kind, sender, f"{kind.name} {number}")
+    put(1, Kind.SHARE, "alpha", "again")
+    assert store.sealed_by(1, Kind.SHARE, "alpha") == {
+        "alpha": b"again alpha alpha",
+        "beta": b"again alpha beta",
+    }
+    assert store.sealed_to(1, Kind.SHARE, "beta") == {
+        "alpha": b"again alpha beta",
+        "beta": b"SHARE 1 beta beta",
+    }
+    assert store.sealed_to(1, Kind.SHARE, "gamma") == {}
+    store.drop_uploads("*aggregate", open_round=2)
+    assert not store.sealed_to(1, Kind.SHARE, "beta")
+    assert len(store.sealed_to(2, Kind.SHARE, "beta")) == 2
+    assert len(store.sealed_to(1, Kind.SHARE_SUM, "beta")) == 2, "kept for those who come late"
+    store.write(old, states[-1], (), None, None)  # round 1 is aborted
+    store.drop_uploads("*aggregate", open_round=None)
+    assert not store.sealed_to(1, Kind.SHARE_SUM, "beta")
+    assert not store.sealed_to(2, Kind.SHARE, "beta")
+    assert len(store.sealed_to(2, Kind.SHARE_SUM, "beta")) == 2
+
+
+def test_an_aborted_round_has_no_sum(tmp_path: Path) -> None:
+    store, states = open_store(tmp_path), certified_story()
+    leaves = (b"\1" * 32,)
+    included = (m.IncludedSite("alpha", 1, root_of("alpha")),)
+    info = m.AggregateInfo(1, PLAN_HASH, included, leaves, merkle_root(leaves), 9, 0, "", BASE)
+    store.write(states[0], states[-2], (), None, set_aggregate(info))
+    store.add_chunk(1, "*aggregate", 0, "sum")
+    assert store.aggregate(1) == info
+    store.write(states[-2], states[-1], (), None, drop_aggregate(1))
+    assert store.aggregate(1) is None
+    assert store.blobs() == set()
 
 
 def test_a_failed_commit_changes_nothing(tmp_path: Path) -> None:

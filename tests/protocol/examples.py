@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from fedmrg_secure.core.merkle import merkle_root
 from fedmrg_secure.crypto.signing import SigningKey, verify_signature
+from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol.phases import Presence, RoundPhase, SessionPhase
 
@@ -69,7 +70,51 @@ def aggregates(draw: st.DrawFn) -> m.AggregateInfo:
     )
 
 
+envelopes = st.lists(st.binary(min_size=1, max_size=50), max_size=4).map(tuple)
+hash_lists = st.lists(hashes, min_size=1, max_size=4).map(tuple)
+sealed_lists = st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=4).map(tuple)
+
+
+@st.composite
+def cohorts(draw: st.DrawFn) -> c.Cohort:
+    committed = [c.CommittedSite(site, draw(hashes), draw(hashes)) for site in draw(sorted_names)]
+    return c.Cohort(draw(rounds), draw(hashes), tuple(committed))
+
+
+@st.composite
+def cohort_deliveries(draw: st.DrawFn) -> c.CohortDelivery:
+    cohort = draw(cohorts())
+    commitments = tuple(draw(st.binary(min_size=1, max_size=50)) for _ in cohort.committed)
+    return c.CohortDelivery(cohort, commitments, draw(envelopes))
+
+
+inclusions = st.builds(c.Inclusion, rounds, hashes, hashes, sorted_names.map(tuple))
+
+
+@st.composite
+def openings(draw: st.DrawFn) -> c.Opening:
+    sealed = draw(sealed_lists)
+    publications = tuple(draw(st.binary(min_size=1, max_size=50)) for _ in sealed)
+    return c.Opening(draw(plans()), draw(inclusions), draw(envelopes), publications, sealed)
+
+
+certified = st.one_of(
+    st.sampled_from([c.GetCohort(), c.GetInclusion(), c.FetchShares(), c.FetchOpening()]),
+    st.builds(c.DepositShares, hashes, sealed_lists),
+    st.builds(c.Commit, hashes, hashes, hash_lists),
+    cohort_deliveries(),
+    st.builds(c.CoSignCohort, hashes),
+    st.builds(c.InclusionDelivery, inclusions, envelopes),
+    st.builds(c.CoSignInclusion, hashes),
+    st.builds(c.SharesDelivery, sealed_lists),
+    st.builds(c.DepositShareSums, hashes, sealed_lists),
+    st.builds(c.PublishShareSums, hashes, hash_lists),
+    openings(),
+)
+"""Messages of rounds whose sites make keys of their own."""
+
 messages = st.one_of(
+    certified,
     st.sampled_from(
         [m.GetSession(), m.Receipt(), m.GetStatus(), m.Heartbeat(), m.GetUploadStatus()]
     ),

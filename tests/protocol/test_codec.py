@@ -14,10 +14,10 @@ from fedmrg_secure.protocol.codec import (
 )
 from fedmrg_secure.protocol.errors import InvalidMessage
 from fedmrg_secure.protocol.v1 import messages_pb2
-from tests.protocol.examples import aggregates, messages, plans
+from tests.protocol.examples import aggregates, certified, messages, plans
 
 
-@given(messages)
+@given(messages | certified)
 def test_what_is_encoded_is_decoded(message: m.Message) -> None:
     assert decode_message(message_type(message), encode_message(message)) == message
 

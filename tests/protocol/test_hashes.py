@@ -5,9 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmrg_secure.core.canonical import hash_json, tagged_hash
+from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
-from fedmrg_secure.protocol.hashes import aggregate_hash, plan_hash, to_json, transcript_hash
-from tests.protocol.examples import aggregates, plans
+from fedmrg_secure.protocol.hashes import (
+    aggregate_hash,
+    cohort_hash,
+    inclusion_hash,
+    plan_hash,
+    to_json,
+    transcript_hash,
+)
+from tests.protocol.examples import aggregates, cohorts, inclusions, names, plans
 
 SESSION = b"\1" * 32
 
@@ -39,6 +47,61 @@ def test_plan_and_session_are_bound(plan: m.RoundPlan, number: int) -> None:
 def test_who_is_included_is_bound(info: m.AggregateInfo) -> None:
     heavier = (replace(info.included[0], weight=info.included[0].weight % 100 + 1),)
     changed = replace(info, included=heavier + info.included[1:])
+    same = aggregate_hash(SESSION, changed) == aggregate_hash(SESSION, info)
+    assert same == (changed == info)
+
+
+def test_the_certified_statements_hash_as_specified() -> None:
+    cohort = c.Cohort(2, b"\2" * 32, (c.CommittedSite("a", b"\3" * 32, b"\4" * 32),))
+    inclusion = c.Inclusion(2, b"\2" * 32, b"\5" * 32, ("a", "b"))
+    site = {"site": "a", "upload_root": "03" * 32, "commitment": "04" * 32}
+    assert cohort_hash(SESSION, cohort) == hash_json(
+        "fedmrg/cohort/v1",
+        {
+            "cohort": {"round": 2, "plan_hash": "02" * 32, "committed": [site]},
+            "session": "01" * 32,
+        },
+    )
+    statement = {
+        "round": 2,
+        "plan_hash": "02" * 32,
+        "cohort_hash": "05" * 32,
+        "sites": ["a", "b"],
+    }
+    assert inclusion_hash(SESSION, inclusion) == hash_json(
+        "fedmrg/inclusion/v1", {"inclusion": statement, "session": "01" * 32}
+    )
+
+
+@given(cohorts(), inclusions, st.integers(1, 1000), names)
+def test_what_is_certified_is_bound_in_every_part(
+    cohort: c.Cohort, inclusion: c.Inclusion, number: int, name: str
+) -> None:
+    other = bytes(31) + b"\1"
+    for changed in (
+        replace(cohort, round=number),
+        replace(cohort, plan_hash=other),
+        replace(cohort, committed=(replace(cohort.committed[0], upload_root=other),)),
+        replace(cohort, committed=(replace(cohort.committed[0], commitment=other),)),
+        replace(cohort, committed=(replace(cohort.committed[0], site=name),)),
+    ):
+        same = cohort_hash(SESSION, changed) == cohort_hash(SESSION, cohort)
+        assert same == (changed == cohort)
+    for statement in (
+        replace(inclusion, round=number),
+        replace(inclusion, plan_hash=other),
+        replace(inclusion, cohort_hash=other),
+        replace(inclusion, sites=(name,)),
+    ):
+        same = inclusion_hash(SESSION, statement) == inclusion_hash(SESSION, inclusion)
+        assert same == (statement == inclusion)
+    assert cohort_hash(b"\2" * 32, cohort) != cohort_hash(SESSION, cohort)
+    assert inclusion_hash(b"\2" * 32, inclusion) != inclusion_hash(SESSION, inclusion)
+
+
+@given(aggregates())
+def test_an_aggregate_binds_the_certified_set(info: m.AggregateInfo) -> None:
+    changed = replace(info, inclusion_hash=bytes(31) + b"\1")
     same = aggregate_hash(SESSION, changed) == aggregate_hash(SESSION, info)
     assert same == (changed == info)
 

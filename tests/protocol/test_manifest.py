@@ -28,14 +28,12 @@ def other_text(value: str) -> str:
     return ("8" if value[0] == "9" else "9") + value[1:]
 
 
-@pytest.mark.parametrize("name", sorted(VALUE))
+@pytest.mark.parametrize("name", sorted(VALUE.keys() - {"round_keys", "colluders"}))
 def test_every_term_is_in_the_identifier(name: str) -> None:
     changed: dict[str, object] = {
         "version": 1,
         "shared_key": True,
-        "round_keys": False,
-        "colluders": 0,
-        "certificate": "threshold",
+        "certificate": "unanimous",
         "scheme_parameters": {"other": 1},
         "weights": {"alpha": 2, "beta": 2, "gamma": 2},
         "weighting": "uniform",
@@ -46,6 +44,46 @@ def test_every_term_is_in_the_identifier(name: str) -> None:
         value = value + 1 if isinstance(value, int) else other_text(value)
     other = SessionManifest(**{**VALUE, name: value})
     assert (other.session_id == MANIFEST.session_id) == (name == "version")
+
+
+def with_round_keys(**changes: object) -> SessionManifest:
+    sites = dict.fromkeys((f"site-{number}" for number in range(5)), 1)
+    terms = {"round_keys": True, "colluders": 1, "min_sites": 3, "weights": sites, **changes}
+    return SessionManifest(**{**VALUE, **terms})
+
+
+def test_the_terms_of_round_keys_are_in_the_identifier() -> None:
+    made = [
+        with_round_keys(round_keys=False, colluders=0),
+        with_round_keys(min_sites=4),
+        with_round_keys(min_sites=4, colluders=2),
+        with_round_keys(min_sites=4, certificate="unanimous"),
+    ]
+    assert len({manifest.session_id for manifest in made}) == len(made)
+    for manifest in made:
+        assert SessionManifest.from_bytes(manifest.to_bytes()) == manifest
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"colluders": 0}, "does not fit"),
+        ({"round_keys": False}, "does not fit"),
+        ({"colluders": -1}, "does not fit"),
+        ({"colluders": 10_001}, "does not fit"),
+        ({"shared_key": True}, "not both"),
+        ({"min_sites": 1}, "cannot withstand"),
+        ({"colluders": 3}, "cannot withstand"),
+        ({"certificate": "majority"}, "certificate"),
+        ({"weights": {f"s{number}": 1 for number in range(257)}}, "at most 256 sites"),
+    ],
+    ids=str,
+)
+def test_terms_of_round_keys_that_protect_nothing_are_refused(
+    changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InvalidManifest, match=said):
+        with_round_keys(**changes)
 
 
 @pytest.mark.parametrize("name", sorted(VALUE))

@@ -1,9 +1,14 @@
 import itertools
+from collections.abc import Callable
 
 import pytest
 
 from fedmrg_secure.core.merkle import merkle_root
+from fedmrg_secure.crypto.signing import SigningKey
+from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol.channel import MAX_MESSAGE_BYTES
+from fedmrg_secure.protocol.envelope import seal_envelope
 from fedmrg_secure.protocol.errors import InvalidMessage
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
 
@@ -102,3 +107,74 @@ def test_total_weight_is_of_the_included() -> None:
     included = (m.IncludedSite("a", 3, HASH), m.IncludedSite("b", 4, HASH))
     info = m.AggregateInfo(1, HASH, included, LEAVES, merkle_root(LEAVES), 5, 0, "", b"")
     assert (info.total_weight, info.sites) == (7, ("a", "b"))
+
+
+INCLUSION = c.Inclusion(1, HASH, HASH, ("alpha", "beta"))
+COHORT = c.Cohort(1, HASH, (c.CommittedSite("alpha", HASH, HASH),))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: c.DepositShares(HASH, ()), "number of sealed"),
+        (lambda: c.DepositShares(HASH, (b"x",) * 257), "number of sealed"),
+        (lambda: c.DepositShares(HASH, (b"x", b"")), "sealed must have"),
+        (lambda: c.DepositShares(HASH, (bytes(16_385),)), "sealed must have"),
+        (lambda: c.DepositShareSums(b"", (b"x",)), "inclusion_hash"),
+        (lambda: c.Commit(HASH, HASH, ()), "share_hashes"),
+        (lambda: c.Commit(HASH, HASH, (b"x",)), "share_hashes"),
+        (lambda: c.Commit(HASH, b"", (HASH,)), "upload_root"),
+        (lambda: c.PublishShareSums(HASH, (HASH,) * 257), "sum_hashes"),
+        (lambda: c.Cohort(1, HASH, ()), "committed"),
+        (lambda: c.Cohort(1, HASH, COHORT.committed * 2), "committed"),
+        (lambda: c.Cohort(0, HASH, COHORT.committed), "round"),
+        (lambda: c.Inclusion(1, HASH, HASH, ("beta", "alpha")), "sites"),
+        (lambda: c.Inclusion(1, HASH, HASH, ()), "sites"),
+        (lambda: c.Inclusion(1, HASH, b"", ("alpha",)), "cohort_hash"),
+        (lambda: c.CohortDelivery(COHORT, (), ()), "differ in length"),
+        (lambda: c.CohortDelivery(COHORT, (b"x",), (b"",)), "signatures"),
+        (lambda: c.CoSignCohort(bytes(31)), "cohort_hash"),
+        (lambda: c.CoSignInclusion(bytes(33)), "inclusion_hash"),
+        (
+            lambda: c.Opening(
+                m.RoundPlan(1, HASH, (ALPHA,), 0, "", HASH), INCLUSION, (), (b"x",), (b"x", b"y")
+            ),
+            "differ in number",
+        ),
+    ],
+)
+def test_certified_messages_have_ranges(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(InvalidMessage, match=said):
+        make()
+
+
+def test_the_largest_messages_of_the_largest_cohort_fit_the_wire() -> None:
+    names = [f"{number:063d}" for number in range(c.MAX_MEMBERS)]
+    sealed = (bytes(c.MAX_SEALED_SHARE_BYTES),) * len(names)
+    hashes = (HASH,) * len(names)
+    plan = m.RoundPlan(
+        1, HASH, tuple(m.CohortMember(name, HASH, m.MAX_WEIGHT) for name in names), 0, "", HASH
+    )
+    inclusion = c.Inclusion(1, HASH, HASH, tuple(names))
+    keys = SigningKey.generate(names[0])
+    envelopes = [
+        seal_envelope(
+            keys, message, session=HASH, round_number=(1 << 32) - 1, sequence=(1 << 63)
+        ).to_bytes()
+        for message in (
+            c.Commit(HASH, HASH, hashes),
+            c.PublishShareSums(HASH, hashes),
+            c.CoSignInclusion(HASH),
+        )
+    ]
+    commit, publication, signature = ((envelope,) * len(names) for envelope in envelopes)
+    cohort = c.Cohort(1, HASH, tuple(c.CommittedSite(name, HASH, HASH) for name in names))
+    for message in (
+        c.DepositShares(HASH, sealed),
+        c.DepositShareSums(HASH, sealed),
+        c.SharesDelivery(sealed),
+        c.CohortDelivery(cohort, commit, signature),
+        c.Opening(plan, inclusion, signature, publication, sealed),
+    ):
+        envelope = seal_envelope(keys, message, session=HASH, sequence=1, reply_to=HASH)
+        assert len(envelope.to_bytes()) < MAX_MESSAGE_BYTES

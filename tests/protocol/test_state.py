@@ -34,16 +34,18 @@ def nonce_of(site: str) -> bytes:
     return tagged_hash("nonce", site.encode())
 
 
-def make_plan(current: s.RoundState, cohort: tuple[str, ...]) -> s.RoundState:
+def make_plan(
+    current: s.RoundState, cohort: tuple[str, ...], *, round_keys: bool = False
+) -> s.RoundState:
     plan = RoundPlan(
         current.number,
         current.base_state,
         tuple(CohortMember(site, current.announced[site], 1) for site in cohort),
-        1,
-        cohort[0],
+        0 if round_keys else 1,
+        "" if round_keys else cohort[0],
         NO_TRANSCRIPT,
     )
-    return s.begin(current, plan, PLAN_HASH)
+    return s.begin(current, plan, PLAN_HASH, round_keys=round_keys)
 
 
 def uploading(*cohort: str) -> s.RoundState:
