@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-all lint format docs proto base-model clean
+.PHONY: help setup demo test test-all fuzz lint format docs proto base-model clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -26,6 +26,9 @@ test: $(READY) lint  ## lint and the fast tests
 
 test-all: $(READY) lint  ## every test, the slow ones too
 	$(BIN)/python -m pytest
+
+fuzz: $(READY)  ## every parser of a peer's bytes, ten CPU-minutes each
+	$(BIN)/python -m tests.fuzz
 
 lint: $(READY)  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
