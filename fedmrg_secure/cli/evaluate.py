@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,6 +16,9 @@ from fedmrg_secure.cli.output import JsonOption, Output
 
 if TYPE_CHECKING:
     from fedmrg_secure.evaluation.judging import Scorer
+
+_PAUSE_S: Final = 15.0
+"""Between two lines about how far the judging is."""
 
 
 def register(app: typer.Typer) -> None:
@@ -127,8 +131,21 @@ def _evaluate(
             f"clinical F1 {means['ce_rule_f1_macro']:.3f}{path}"
         )
 
+    told = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if done < total and time.monotonic() - told >= _PAUSE_S:
+            told = time.monotonic()
+            output.say(f"judging: {done} of {total} records")
+
     result = evaluate_run(
-        run, follow=follow, stopped=stop.is_set, on_judged=judged, scorers=scorers
+        run,
+        follow=follow,
+        stopped=stop.is_set,
+        on_judged=judged,
+        on_records=progress,
+        scorers=scorers,
     )
     if result is None:
         output.note("stopped before the end; what was judged is in metrics.jsonl")

@@ -110,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; deliberate errors are explained, not traced."""
     as_json = "--json" in arguments
+    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' bars would break into our display
     try:
         outcome = build_app()(args=list(arguments), prog_name="fedmrg", standalone_mode=False)
     except FedmrgError as error:

@@ -103,6 +103,10 @@ def judging_order(record: Record) -> bytes:
     return hashlib.sha256(record.record_id.encode()).digest()
 
 
+OnRecords = Callable[[int, int], None]
+"""Records judged so far, and how many there are."""
+
+
 class Judge:
     """Generates and scores reports.
 
@@ -111,6 +115,7 @@ class Judge:
         centres: from `load_centres`.
         image_size: side of the model's input, pixels.
         stopped: asked between batches; True ends the work by `Stopped`.
+        on_records: told after each batch how many of how many records are judged.
     """
 
     def __init__(
@@ -120,8 +125,10 @@ class Judge:
         *,
         image_size: int,
         stopped: Callable[[], bool] = lambda: False,
+        on_records: OnRecords = lambda *_: None,
     ) -> None:
         self._generator = generator
+        self._on_records = on_records
         self._centres = centres
         self._image_size = image_size
         self._stopped = stopped
@@ -198,6 +205,7 @@ class Judge:
             diagnosis = self._generator.diagnose(images)
             positive.append(diagnosis.probabilities[:, :, Status.POSITIVE].numpy())
             statuses.append(diagnosis.statuses.numpy())
+            self._on_records(len(reports), sum(len(one.records[:count]) for one in centres))
         judgements, start = [], 0
         for centre in centres:
             end = start + len(centre.records[:count])

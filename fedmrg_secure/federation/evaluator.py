@@ -19,9 +19,11 @@ from typing import Any, Final
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.yaml_source import load_run_config
 from fedmrg_secure.evaluation.judging import (
+    Centre,
     Judge,
     Judgement,
     Metrics,
+    OnRecords,
     Scorer,
     Stopped,
     load_centres,
@@ -85,6 +87,7 @@ def evaluate_run(
     follow: bool = False,
     stopped: Callable[[], bool] = lambda: False,
     on_judged: OnJudged = lambda *_: None,
+    on_records: OnRecords = lambda *_: None,
     scorers: Sequence[Scorer] = (),
 ) -> Evaluation | None:
     """Judge a run at all its centres and write what was found into its folder.
@@ -99,6 +102,7 @@ def evaluate_run(
             only.
         stopped: asked often; True ends the work early.
         on_judged: told the means of each judged round.
+        on_records: told how many records of a round are judged, as it goes.
         scorers: further metrics, of the untrained and the last state on all records.
 
     Returns:
@@ -109,7 +113,7 @@ def evaluate_run(
         FedmrgError: configuration, data or model do not load.
     """
     config = load_run_config(root / "config.yaml")
-    work = _Work(RunFolder(root), config, stopped, on_judged, scorers)
+    work = _Work(RunFolder(root), config, stopped, on_judged, on_records, scorers)
     if not follow:
         work.require_trained()
     try:
@@ -127,10 +131,11 @@ class _Work:
         config: RunConfig,
         stopped: Callable[[], bool],
         on_judged: OnJudged,
+        on_records: OnRecords,
         scorers: Sequence[Scorer],
     ) -> None:
         self._folder, self._settings, self._scorers = folder, config.evaluation, scorers
-        self._on_judged, self._stopped = on_judged, stopped
+        self._on_judged, self._on_records, self._stopped = on_judged, on_records, stopped
         self._rounds = config.training.rounds
         self._passes = passes_of(config)
         size = config.data.image_size
@@ -141,13 +146,17 @@ class _Work:
         self._initial = self._generator.shared_state()
         most = max(self._settings.final_records_per_centre, self._settings.records_per_centre)
         self._centres = load_centres(config.data, at_most=most)
-        self._judge = Judge(
-            self._generator,
-            self._centres,
-            image_size=size,
-            stopped=stopped,
-        )
         self._image_size = size
+        self._judge = self._judge_of(self._centres)
+
+    def _judge_of(self, centres: Sequence[Centre]) -> Judge:
+        return Judge(
+            self._generator,
+            centres,
+            image_size=self._image_size,
+            stopped=self._stopped,
+            on_records=self._on_records,
+        )
 
     def require_trained(self) -> None:
         """Return if there is a state to judge, else raise `NoTrainedState`."""
@@ -281,12 +290,7 @@ class _Work:
         """The judgements with those of centres that have an own part replaced by theirs."""
         if not own:
             return list(generic)
-        judge = Judge(
-            self._generator,
-            [centre for centre in self._centres if centre.name in own],
-            image_size=self._image_size,
-            stopped=self._stopped,
-        )
+        judge = self._judge_of([centre for centre in self._centres if centre.name in own])
         theirs = {judgement.centre.name: judgement for judgement in judge.judge(count, own)}
         return [theirs.get(judgement.centre.name, judgement) for judgement in generic]
 
