@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from fedmrg_secure.coordinator.store import Store
 from fedmrg_secure.crypto.frame import AGGREGATE
 from fedmrg_secure.protocol.errors import SessionEnded
 from fedmrg_secure.protocol.phases import SessionPhase
+from fedmrg_secure.protocol.transport import CoordinatorClient
 from tests.coordinator.drills import SITES, DrillSite, Federation, make_federation, run_all
 
 
@@ -167,15 +169,30 @@ def test_sites_that_reach_different_models_fail_the_session_by_name(tmp_path: Pa
     assert "beta reached" in str(failure)
 
 
+class Leaving:
+    """A site's client that lets the site stop once its acknowledgement is taken."""
+
+    def __init__(self, site: DrillSite, client: CoordinatorClient) -> None:
+        self._site, self._client = site, client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def acknowledge(self, *arguments: Any) -> None:
+        self._client.acknowledge(*arguments)
+        self._site.stop.set()
+
+
 def test_nothing_is_taken_after_the_end(tmp_path: Path) -> None:
     federation = make_federation(tmp_path, rounds=1)
-    sites = drill_sites(federation)
-    sites[0].stop.set()
-    late = sites[0]
-    late.stop.clear()
-    with federation.serving(farewell_s=0.5), federation.client("alpha") as client:
+    alpha, *others = drill_sites(federation)
+    with federation.serving(farewell_s=60), federation.client("alpha") as client:
+        results: dict[str, SessionPhase] = {}
+        rest = threading.Thread(target=lambda: results.update(run_all(others)), daemon=True)
+        rest.start()
         # alpha never fetches the end, so the coordinator still answers.
-        results = run_all(sites)
+        assert alpha.take_part(Leaving(alpha, client)) is SessionPhase.RUNNING
+        rest.join(30)
         assert set(results.values()) == {SessionPhase.FINISHED}
         with pytest.raises(SessionEnded, match="finished"):
             client.announce(2, bytes(32), bytes(32))
