@@ -24,6 +24,7 @@ from fedmrg_secure.crypto.multiparty.scheme import (
 from fedmrg_secure.crypto.seal_key import SealedKeyInvalid, open_sealed, seal, sealing_info
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol.certified_calls import hashes_of
+from fedmrg_secure.protocol.errors import Conflict
 from fedmrg_secure.protocol.hashes import inclusion_hash, plan_hash
 from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
 
@@ -102,7 +103,10 @@ def publish_share_sum(
             "inclusion_hash": statement.hex(),
         }
     )
-    site.coordinator.certified.publish_share_sums(plan.round, statement, sums)
+    try:
+        site.coordinator.certified.publish_share_sums(plan.round, statement, sums)
+    except Conflict:
+        return  # published before a restart: sealing is randomised, the sums are the same
 
 
 def fetch_sum_key(site: Site, aggregate: AggregateInfo) -> SumKey:
