@@ -39,8 +39,9 @@ class ShareRefused(FedmrgError):
 
 
 def new_round_key(site: Site, digest: bytes) -> RoundKey:
-    """A fresh key for one plan, on disk before anything is encrypted under it."""
+    """A fresh key, tied to one plan and on disk before anything is encrypted under it."""
     key = RoundKey.generate(site.parameters)
+    key.bind(digest, site.parameters)
     site.store.save_round_key(digest.hex(), key.to_secret_bytes())
     return key
 
