@@ -25,7 +25,7 @@ State = Mapping[str, npt.NDArray[np.float32]]
 
 
 def open_sum(site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwatch) -> IntVector:
-    """The exact integer sum, shape (vector_size,), opened frame by frame as it comes in.
+    """The sum in grid steps, shape (vector_size,), opened frame by frame as it comes in.
 
     Raises:
         OpeningRefused: the sum was altered or is under another key. A shared key is spoiled:
