@@ -157,7 +157,7 @@ def _federation(config: RunConfig) -> Iterator[Finding]:
         )
     secure = config.secure_aggregation
     least = secure.colluders + 1  # the smallest cohort whose threshold it can reach
-    if secure.scheme == "ckks-multiparty" and federation.min_sites < least:
+    if secure.scheme == "ckks-multiparty" and 2 <= federation.min_sites < least:
         yield Finding(
             ("secure_aggregation", "colluders"),
             f"is {secure.colluders}: {federation.min_sites} sites cannot keep an update from "

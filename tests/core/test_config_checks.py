@@ -11,7 +11,7 @@ MANIFEST = {"source": "manifest", "root": "x", "participating": ["Spain", "Italy
 IU = {"source": "iu-xray", "root": "x"}
 MIMIC = {"source": "mimic-cxr", "root": "x"}
 COLUMN = {"column": "hospital", "participating": ["Spain", "Italy"]}
-ACCEPTED = {"acknowledge_collusion_risk": True}
+ACCEPTED = {"scheme": "ckks-shared", "acknowledge_collusion_risk": True}
 
 
 def findings(**sections: Any) -> list[tuple[str | int, ...]]:
@@ -23,6 +23,8 @@ def findings(**sections: Any) -> list[tuple[str | int, ...]]:
 
 def test_a_sound_configuration_has_no_findings() -> None:
     assert findings() == []
+    assert findings(secure_aggregation={}) == []
+    assert findings(secure_aggregation={"colluders": 2}, federation={"min_sites": 3}) == []
     assert findings(data={"source": "phantom"}) == []
     assert findings(data=IU | {"centres": COLUMN}) == []
     assert findings(data=IU | {"layout": "open-i", "reports": "a/b", "images": "."}) == []
@@ -32,7 +34,8 @@ def test_a_sound_configuration_has_no_findings() -> None:
 @pytest.mark.parametrize(
     ("sections", "path"),
     [
-        ({"secure_aggregation": {}}, ("secure_aggregation", "scheme")),
+        ({"secure_aggregation": {"scheme": "ckks-shared"}}, ("secure_aggregation", "scheme")),
+        ({"secure_aggregation": {"colluders": 2}}, ("secure_aggregation", "colluders")),
         (
             {"secure_aggregation": {"scheme": "insecure-plaintext"}},
             ("secure_aggregation", "scheme"),

@@ -66,8 +66,11 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("powersgd")
+    # On a fine grid two tensors do not share a stretch of values by chance.
     config = write_config(
-        folder, update={"factorization": "powersgd"}, secure_aggregation=PLAINTEXT
+        folder,
+        update={"factorization": "powersgd", "precision_bits": 20},
+        secure_aggregation=PLAINTEXT,
     )
     run = start(config, folder / "run")
     try:
