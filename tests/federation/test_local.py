@@ -31,7 +31,10 @@ from tests.federation.runs import (
 )
 
 
-@pytest.fixture(scope="module", params=["ckks-multiparty", "ckks-shared"])
+@pytest.fixture(
+    scope="module",
+    params=["ckks-multiparty", pytest.param("ckks-shared", marks=pytest.mark.slow)],
+)
 def encrypted(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Run]:

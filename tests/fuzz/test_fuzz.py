@@ -10,7 +10,7 @@ TARGETS = {target.name: target for target in all_targets()}
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_hostile_bytes_get_a_clear_error_and_nothing_else(name: str, data: st.DataObject) -> None:
     target = TARGETS[name]
@@ -18,7 +18,7 @@ def test_hostile_bytes_get_a_clear_error_and_nothing_else(name: str, data: st.Da
 
 
 @pytest.mark.parametrize("name", set(TARGETS) - {"packed residues", "log entry"})
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_bytes_that_are_changed_were_sound(name: str, data: st.DataObject) -> None:
     target = TARGETS[name]
