@@ -24,7 +24,8 @@ def bench_round(
     """Measure a round without training: coordinator and sites as processes over mutual TLS.
 
     Every scheme and then the same round in plaintext, at 4 bytes a parameter. Seconds are wall
-    time, each the slowest site's; all processes share this machine's cores.
+    time, each the slowest site's; all processes share this machine's cores. B/param go up from a
+    site; MB is the most memory of the coordinator.
 
     Examples:
 
@@ -45,7 +46,7 @@ def bench_round(
         f"{rows[0]['parameters']:,} parameters, {sites} sites, seconds",
         (
             *("scheme", "round", "of plaintext", "encrypt", "certify", "upload", "wait"),
-            *("download", "open", "B/param up", "coordinator MB"),
+            *("download", "open", "B/param", "MB"),
         ),
         [_cells(row) for row in rows],
     )

@@ -12,6 +12,7 @@ from fedmrg_secure.reports.run import Communication, RoundRow
 PHASES: Final = {
     "train": "training",
     "encrypt": "encrypting",
+    "certify": "certifying, with the others",
     "upload": "uploading",
     "wait": "waiting for others",
     "download": "downloading",

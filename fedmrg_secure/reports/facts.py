@@ -46,7 +46,7 @@ _CKKS_TITLES: Final = {
     "threshold": "Sites that open a sum together",
     "colluders": "Colluding sites that it withstands, beside a cheating coordinator",
     "ring_degree": "Ring degree N",
-    "modulus": "Modulus q, prime",
+    "modulus": "Modulus of residues on the wire",
     "digits": "Values that share a coordinate",
     "scale": "Residue units a grid step",
     "residue_bits": "Bits of a residue on the wire",

@@ -139,6 +139,7 @@ def _context(run: Run, label: Labeler) -> dict[str, Any]:
         "phases": cost.PHASES,
         "examples": [_example(sample, titles, label) for sample in run.samples],
         "parties": PARTIES,
+        "round_keys": scheme == "ckks-multiparty",
         "visibility": visibility(
             scheme,
             weighting=config.update.weighting,
