@@ -201,3 +201,9 @@ def test_many_examples_are_folded(tmp_path: Path) -> None:
     parsed = Page(page)
     assert parsed.tags.count("img") == 14
     assert "2 more examples" in page
+
+
+def test_a_run_with_round_keys_is_not_said_to_accept_collusion(tmp_path: Path) -> None:
+    page = page_of(write_run(tmp_path, scheme="ckks-multiparty"))
+    assert "acknowledge_collusion_risk" not in page
+    assert "Sites co-sign who is in a sum" in page

@@ -43,3 +43,12 @@ def test_a_specialized_adapter_is_seen_by_its_site_alone() -> None:
     assert [answer for answer, _ in own.cells] == ["sees", *["cannot"] * 4]
     without = visibility("insecure-plaintext", weighting="uniform")
     assert [row for row in rows if row is not own] == list(without)
+
+
+def test_with_round_keys_one_site_and_the_coordinator_open_no_update() -> None:
+    seen = answers("ckks-multiparty", "One site's update")
+    assert seen.pop("The site itself") == YES
+    assert set(seen.values()) == {NO}
+    rows = visibility("ckks-multiparty", weighting="uniform", sites=4, threshold=3)
+    key = next(row for row in rows if row.thing.startswith("The key of a site's update"))
+    assert ("cannot", "3 of 4 sites must join the coordinator") in key.cells
