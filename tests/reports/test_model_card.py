@@ -86,3 +86,12 @@ def test_texts_of_a_run_stay_on_their_line(tmp_path: Path) -> None:
 )
 def test_escaping(text: str, wanted: str) -> None:
     assert escaped(text) == wanted
+
+
+def test_a_card_of_round_keys_says_neither_that_it_was_clear_nor_that_one_key_was_shared(
+    tmp_path: Path,
+) -> None:
+    card = card_of(write_run(tmp_path, scheme="ckks-multiparty"))
+    assert "Each site encrypted under a key of its own for each round" in card
+    assert "in the clear" not in card
+    assert "accepts that risk" not in card
