@@ -42,7 +42,7 @@ class SignedRound:
         base_state: hash of the shared state that it starts from.
         plan: of the plan that this site has committed under.
         upload_root: of the update that this site has committed to.
-        share_hashes: of its sealed key shares, in the plan's order.
+        shares_root: over its sealed key shares.
         cohort: of the cohort that it has co-signed.
         inclusion: of the included set that it has co-signed.
         included: the sites of that set, sorted.
@@ -52,7 +52,7 @@ class SignedRound:
     base_state: str
     plan: str
     upload_root: str = ""
-    share_hashes: tuple[str, ...] = ()
+    shares_root: str = ""
     cohort: str = ""
     inclusion: str = ""
     included: tuple[str, ...] = ()
@@ -89,9 +89,9 @@ class SigningRecord:
         self._save([*known, entry][-_KEPT:])
         return entry
 
-    def commit(self, number: int, upload_root: str, share_hashes: tuple[str, ...]) -> None:
+    def commit(self, number: int, upload_root: str, shares_root: str) -> None:
         """Bind this site to an update and its key's shares, before the commitment is sent."""
-        self._change(number, upload_root=upload_root, share_hashes=share_hashes)
+        self._change(number, upload_root=upload_root, shares_root=shares_root)
 
     def sign_cohort(self, number: int, cohort: str) -> None:
         """Bind this site to a cohort.
@@ -159,16 +159,7 @@ class SigningRecord:
         if not self._path.exists():
             return []
         entries = json.loads(self._path.read_text(encoding="utf-8"))
-        return [
-            SignedRound(
-                **{
-                    **entry,
-                    "share_hashes": tuple(entry["share_hashes"]),
-                    "included": tuple(entry["included"]),
-                }
-            )
-            for entry in entries
-        ]
+        return [SignedRound(**{**entry, "included": tuple(entry["included"])}) for entry in entries]
 
     def _save(self, entries: list[SignedRound]) -> None:
         write_durably(self._path, json.dumps([asdict(one) for one in entries]).encode())

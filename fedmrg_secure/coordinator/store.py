@@ -33,7 +33,7 @@ from fedmrg_secure.coordinator.ledger import (
     SiteRecord,
 )
 from fedmrg_secure.coordinator.round_rows import load_round, write_round
-from fedmrg_secure.coordinator.shares import Kind, drop_shares, sealed_by, sealed_to
+from fedmrg_secure.coordinator.shares import Deposit, Kind, deposits, drop_shares
 from fedmrg_secure.core.canonical import canonical_json
 from fedmrg_secure.protocol.codec import MessageType, decode_as, encode_message
 from fedmrg_secure.protocol.envelope import Envelope
@@ -115,7 +115,7 @@ class Store:
         with self._engine.begin() as tx:
             _write_session(tx, old, new)
             if new.round is not None and new.round != old.round:
-                write_round(tx, new.round)
+                write_round(tx, old.round, new.round)
             for closed in new.closed[len(old.closed) :]:
                 tx.execute(
                     update(t.ROUND)
@@ -198,9 +198,10 @@ class Store:
             drop_shares(tx, open_round)
 
     def blobs(self) -> set[str]:
-        """Names of all blobs that a chunk refers to."""
+        """Names of all blobs that a chunk or a deposit refers to."""
         with self._engine.connect() as tx:
-            return set(tx.execute(select(t.CHUNK.c.blob)).scalars())
+            chunks = tx.execute(select(t.CHUNK.c.blob)).scalars()
+            return {*chunks, *tx.execute(select(t.DEPOSIT.c.blob)).scalars()}
 
     def aggregate(self, round_number: int) -> AggregateInfo | None:
         """The published sum of a round."""
@@ -225,15 +226,10 @@ class Store:
             )
             return {str(row[0]): bytes(row[1]) for row in rows}
 
-    def sealed_by(self, round_number: int, kind: Kind, sender: str) -> dict[str, bytes]:
-        """See `shares.sealed_by`."""
+    def deposits(self, round_number: int, kind: Kind) -> dict[str, Deposit]:
+        """See `shares.deposits`."""
         with self._engine.connect() as tx:
-            return sealed_by(tx, round_number, kind, sender)
-
-    def sealed_to(self, round_number: int, kind: Kind, recipient: str) -> dict[str, bytes]:
-        """See `shares.sealed_to`."""
-        with self._engine.connect() as tx:
-            return sealed_to(tx, round_number, kind, recipient)
+            return deposits(tx, round_number, kind)
 
     def sealed_key(self, epoch: int, recipient: str) -> bytes | None:
         """The maker's envelope with the epoch's key for `recipient`."""

@@ -74,15 +74,16 @@ HOLDER: Final = Table(
     Column("gave_share_sum", Boolean, nullable=False),
 )
 
-SEALED_SHARE: Final = Table(
-    "sealed_share",
+DEPOSIT: Final = Table(
+    "deposit",  # sealed shares or share sums of one site, see `shares`
     METADATA,
     Column("round", Integer, primary_key=True, autoincrement=False),
     Column("kind", Integer, primary_key=True, autoincrement=False),  # `shares.Kind`
     Column("sender", String(63), primary_key=True),
-    Column("recipient", String(63), primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
-    Index("sealed_share_recipient", "round", "kind", "recipient"),
+    Column("blob", String(64), nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("recipients", Integer, nullable=False),
+    Column("sealed_bytes", Integer, nullable=False),
 )
 
 UPLOAD: Final = Table(

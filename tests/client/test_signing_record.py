@@ -94,8 +94,8 @@ def test_a_round_that_nobody_could_open_binds_no_later_one(record: SigningRecord
 def test_what_is_committed_to_is_kept(tmp_path: Path) -> None:
     record = SigningRecord(tmp_path)
     begin(record, 1)
-    record.commit(1, "cc" * 32, ("dd" * 32, "ee" * 32))
+    record.commit(1, "cc" * 32, "dd" * 32)
     entry = SigningRecord(tmp_path).of_round(1)
     assert entry is not None
     assert entry.upload_root == "cc" * 32
-    assert entry.share_hashes == ("dd" * 32, "ee" * 32)
+    assert entry.shares_root == "dd" * 32

@@ -71,8 +71,15 @@ def aggregates(draw: st.DrawFn) -> m.AggregateInfo:
 
 
 envelopes = st.lists(st.binary(min_size=1, max_size=50), max_size=4).map(tuple)
-hash_lists = st.lists(hashes, min_size=1, max_size=4).map(tuple)
-sealed_lists = st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=4).map(tuple)
+sealed_lists = (
+    st.integers(1, 50)
+    .flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), min_size=1, max_size=4))
+    .map(tuple)
+)
+proven = st.builds(
+    c.ProvenShare, st.binary(min_size=1, max_size=50), st.lists(hashes, max_size=10).map(tuple)
+)
+proven_lists = st.lists(proven, min_size=1, max_size=4).map(tuple)
 
 
 @st.composite
@@ -93,22 +100,22 @@ inclusions = st.builds(c.Inclusion, rounds, hashes, hashes, sorted_names.map(tup
 
 @st.composite
 def openings(draw: st.DrawFn) -> c.Opening:
-    sealed = draw(sealed_lists)
-    publications = tuple(draw(st.binary(min_size=1, max_size=50)) for _ in sealed)
-    return c.Opening(draw(plans()), draw(inclusions), draw(envelopes), publications, sealed)
+    share_sums = draw(proven_lists)
+    publications = tuple(draw(st.binary(min_size=1, max_size=50)) for _ in share_sums)
+    return c.Opening(draw(plans()), draw(inclusions), draw(envelopes), publications, share_sums)
 
 
 certified = st.one_of(
     st.sampled_from([c.GetCohort(), c.GetInclusion(), c.FetchShares(), c.FetchOpening()]),
     st.builds(c.DepositShares, hashes, sealed_lists),
-    st.builds(c.Commit, hashes, hashes, hash_lists),
+    st.builds(c.Commit, hashes, hashes, hashes),
     cohort_deliveries(),
     st.builds(c.CoSignCohort, hashes),
     st.builds(c.InclusionDelivery, inclusions, envelopes),
     st.builds(c.CoSignInclusion, hashes),
-    st.builds(c.SharesDelivery, sealed_lists),
+    st.builds(c.SharesDelivery, proven_lists),
     st.builds(c.DepositShareSums, hashes, sealed_lists),
-    st.builds(c.PublishShareSums, hashes, hash_lists),
+    st.builds(c.PublishShareSums, hashes, hashes),
     openings(),
 )
 """Messages of rounds whose sites make keys of their own."""

@@ -117,14 +117,18 @@ COHORT = c.Cohort(1, HASH, (c.CommittedSite("alpha", HASH, HASH),))
     ("make", "said"),
     [
         (lambda: c.DepositShares(HASH, ()), "number of sealed"),
-        (lambda: c.DepositShares(HASH, (b"x",) * 257), "number of sealed"),
+        (lambda: c.DepositShares(HASH, (b"x",) * 1025), "number of sealed"),
+        (lambda: c.DepositShares(HASH, (b"x", b"xy")), "differ in length"),
         (lambda: c.DepositShares(HASH, (b"x", b"")), "sealed must have"),
-        (lambda: c.DepositShares(HASH, (bytes(16_385),)), "sealed must have"),
+        (lambda: c.DepositShares(HASH, (bytes(8_193),)), "sealed must have"),
         (lambda: c.DepositShareSums(b"", (b"x",)), "inclusion_hash"),
-        (lambda: c.Commit(HASH, HASH, ()), "share_hashes"),
-        (lambda: c.Commit(HASH, HASH, (b"x",)), "share_hashes"),
-        (lambda: c.Commit(HASH, b"", (HASH,)), "upload_root"),
-        (lambda: c.PublishShareSums(HASH, (HASH,) * 257), "sum_hashes"),
+        (lambda: c.Commit(HASH, HASH, b"x"), "shares_root"),
+        (lambda: c.Commit(HASH, b"", HASH), "upload_root"),
+        (lambda: c.PublishShareSums(HASH, b""), "sums_root"),
+        (lambda: c.SharesDelivery(()), "number of shares"),
+        (lambda: c.ProvenShare(b"", ()), "sealed"),
+        (lambda: c.ProvenShare(b"x", (b"x",)), "proof"),
+        (lambda: c.ProvenShare(b"x", (HASH,) * 11), "proof"),
         (lambda: c.Cohort(1, HASH, ()), "committed"),
         (lambda: c.Cohort(1, HASH, COHORT.committed * 2), "committed"),
         (lambda: c.Cohort(0, HASH, COHORT.committed), "round"),
@@ -137,7 +141,7 @@ COHORT = c.Cohort(1, HASH, (c.CommittedSite("alpha", HASH, HASH),))
         (lambda: c.CoSignInclusion(bytes(33)), "inclusion_hash"),
         (
             lambda: c.Opening(
-                m.RoundPlan(1, HASH, (ALPHA,), 0, "", HASH), INCLUSION, (), (b"x",), (b"x", b"y")
+                m.RoundPlan(1, HASH, (ALPHA,), 0, "", HASH), INCLUSION, (), (b"x",), ()
             ),
             "differ in number",
         ),
@@ -151,7 +155,7 @@ def test_certified_messages_have_ranges(make: Callable[[], object], said: str) -
 def test_the_largest_messages_of_the_largest_cohort_fit_the_wire() -> None:
     names = [f"{number:063d}" for number in range(c.MAX_MEMBERS)]
     sealed = (bytes(c.MAX_SEALED_SHARE_BYTES),) * len(names)
-    hashes = (HASH,) * len(names)
+    proven = (c.ProvenShare(sealed[0], (HASH,) * c.MAX_PROOF_HASHES),) * len(names)
     plan = m.RoundPlan(
         1, HASH, tuple(m.CohortMember(name, HASH, m.MAX_WEIGHT) for name in names), 0, "", HASH
     )
@@ -162,8 +166,8 @@ def test_the_largest_messages_of_the_largest_cohort_fit_the_wire() -> None:
             keys, message, session=HASH, round_number=(1 << 32) - 1, sequence=(1 << 63)
         ).to_bytes()
         for message in (
-            c.Commit(HASH, HASH, hashes),
-            c.PublishShareSums(HASH, hashes),
+            c.Commit(HASH, HASH, HASH),
+            c.PublishShareSums(HASH, HASH),
             c.CoSignInclusion(HASH),
         )
     ]
@@ -172,9 +176,9 @@ def test_the_largest_messages_of_the_largest_cohort_fit_the_wire() -> None:
     for message in (
         c.DepositShares(HASH, sealed),
         c.DepositShareSums(HASH, sealed),
-        c.SharesDelivery(sealed),
+        c.SharesDelivery(proven),
         c.CohortDelivery(cohort, commit, signature),
-        c.Opening(plan, inclusion, signature, publication, sealed),
+        c.Opening(plan, inclusion, signature, publication, proven),
     ):
         envelope = seal_envelope(keys, message, session=HASH, sequence=1, reply_to=HASH)
         assert len(envelope.to_bytes()) < MAX_MESSAGE_BYTES

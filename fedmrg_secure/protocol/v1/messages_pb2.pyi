@@ -197,14 +197,14 @@ class DepositShares(_message.Message):
     def __init__(self, plan_hash: _Optional[bytes] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Commit(_message.Message):
-    __slots__ = ("plan_hash", "upload_root", "share_hashes")
+    __slots__ = ("plan_hash", "upload_root", "shares_root")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_ROOT_FIELD_NUMBER: _ClassVar[int]
-    SHARE_HASHES_FIELD_NUMBER: _ClassVar[int]
+    SHARES_ROOT_FIELD_NUMBER: _ClassVar[int]
     plan_hash: bytes
     upload_root: bytes
-    share_hashes: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, plan_hash: _Optional[bytes] = ..., upload_root: _Optional[bytes] = ..., share_hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    shares_root: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., upload_root: _Optional[bytes] = ..., shares_root: _Optional[bytes] = ...) -> None: ...
 
 class CommittedSite(_message.Message):
     __slots__ = ("site", "upload_root", "commitment")
@@ -280,11 +280,19 @@ class FetchShares(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
-class SharesDelivery(_message.Message):
-    __slots__ = ("sealed",)
+class ProvenShare(_message.Message):
+    __slots__ = ("sealed", "proof")
     SEALED_FIELD_NUMBER: _ClassVar[int]
-    sealed: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    sealed: bytes
+    proof: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, sealed: _Optional[bytes] = ..., proof: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SharesDelivery(_message.Message):
+    __slots__ = ("shares",)
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    shares: _containers.RepeatedCompositeFieldContainer[ProvenShare]
+    def __init__(self, shares: _Optional[_Iterable[_Union[ProvenShare, _Mapping]]] = ...) -> None: ...
 
 class DepositShareSums(_message.Message):
     __slots__ = ("inclusion_hash", "sealed")
@@ -295,30 +303,30 @@ class DepositShareSums(_message.Message):
     def __init__(self, inclusion_hash: _Optional[bytes] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class PublishShareSums(_message.Message):
-    __slots__ = ("inclusion_hash", "sum_hashes")
+    __slots__ = ("inclusion_hash", "sums_root")
     INCLUSION_HASH_FIELD_NUMBER: _ClassVar[int]
-    SUM_HASHES_FIELD_NUMBER: _ClassVar[int]
+    SUMS_ROOT_FIELD_NUMBER: _ClassVar[int]
     inclusion_hash: bytes
-    sum_hashes: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, inclusion_hash: _Optional[bytes] = ..., sum_hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    sums_root: bytes
+    def __init__(self, inclusion_hash: _Optional[bytes] = ..., sums_root: _Optional[bytes] = ...) -> None: ...
 
 class FetchOpening(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class Opening(_message.Message):
-    __slots__ = ("plan", "inclusion", "signatures", "publications", "sealed")
+    __slots__ = ("plan", "inclusion", "signatures", "publications", "share_sums")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     INCLUSION_FIELD_NUMBER: _ClassVar[int]
     SIGNATURES_FIELD_NUMBER: _ClassVar[int]
     PUBLICATIONS_FIELD_NUMBER: _ClassVar[int]
-    SEALED_FIELD_NUMBER: _ClassVar[int]
+    SHARE_SUMS_FIELD_NUMBER: _ClassVar[int]
     plan: RoundPlan
     inclusion: Inclusion
     signatures: _containers.RepeatedScalarFieldContainer[bytes]
     publications: _containers.RepeatedScalarFieldContainer[bytes]
-    sealed: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, plan: _Optional[_Union[RoundPlan, _Mapping]] = ..., inclusion: _Optional[_Union[Inclusion, _Mapping]] = ..., signatures: _Optional[_Iterable[bytes]] = ..., publications: _Optional[_Iterable[bytes]] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    share_sums: _containers.RepeatedCompositeFieldContainer[ProvenShare]
+    def __init__(self, plan: _Optional[_Union[RoundPlan, _Mapping]] = ..., inclusion: _Optional[_Union[Inclusion, _Mapping]] = ..., signatures: _Optional[_Iterable[bytes]] = ..., publications: _Optional[_Iterable[bytes]] = ..., share_sums: _Optional[_Iterable[_Union[ProvenShare, _Mapping]]] = ...) -> None: ...
 
 class GetUploadStatus(_message.Message):
     __slots__ = ()
