@@ -8,6 +8,7 @@ import typer
 
 from fedmrg_secure.cli import bench_labeler
 from fedmrg_secure.cli.bench_communication import bench_communication
+from fedmrg_secure.cli.bench_coordinator import bench_coordinator
 from fedmrg_secure.cli.bench_model import bench_model
 from fedmrg_secure.cli.bench_round import bench_round
 from fedmrg_secure.cli.output import JsonOption, Output
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
     bench.command("crypto")(_crypto)
     bench.command("round")(bench_round)
+    bench.command("coordinator")(bench_coordinator)
     bench.command("model")(bench_model)
     bench.command("communication")(bench_communication)
     bench_labeler.register(bench)
