@@ -98,23 +98,26 @@ class CertifiedRounds:
         records, root = pack_records(sealed)
         deposit = Deposit(session.blobs.put(records), root, len(sealed), len(sealed[0]))
         with session.ledger.lock:
-            known = session.store.deposits(number, kind).get(call.site)
+            known = session.store.deposits(number, kind, call.site).get(call.site)
+            if known == deposit:
+                return
+            superfluous: Deposit | None = deposit
             try:
                 _, bound = may_come()
-                if known == deposit:
-                    return
                 if bound:
                     raise Conflict(f"{call.site} has signed for other sealed shares in this round")
                 session.ledger.commit(
                     session.ledger.state, also=put_deposit(number, kind, call.site, deposit)
                 )
+                superfluous = known
             finally:
-                written = {deposit.blob} | ({known.blob} if known else set())
-                session.blobs.remove(written - session.store.blobs())
+                if superfluous is not None and not session.store.has_deposit(superfluous.blob):
+                    session.blobs.remove({superfluous.blob})
 
     def _check_deposit(self, call: Call, kind: Kind, root: bytes) -> None:
         """Raise `Conflict` unless the caller has deposited exactly what it signs for."""
-        deposit = self._session.store.deposits(call.envelope.round, kind).get(call.site)
+        deposits = self._session.store.deposits(call.envelope.round, kind, call.site)
+        deposit = deposits.get(call.site)
         if deposit is None:
             raise Conflict(f"{call.site} has not deposited what it signs for")
         if deposit.root != root:

@@ -78,11 +78,14 @@ def unpack_record(record: bytes) -> ProvenShare:
     )
 
 
-def deposits(tx: Connection, round_number: int, kind: Kind) -> dict[str, Deposit]:
-    """The deposits of a round, by sender."""
-    rows = tx.execute(
-        select(t.DEPOSIT).where(t.DEPOSIT.c.round == round_number, t.DEPOSIT.c.kind == int(kind))
+def deposits(
+    tx: Connection, round_number: int, kind: Kind, sender: str | None = None
+) -> dict[str, Deposit]:
+    """The deposits of a round by sender, of one sender or of all."""
+    query = select(t.DEPOSIT).where(
+        t.DEPOSIT.c.round == round_number, t.DEPOSIT.c.kind == int(kind)
     )
+    rows = tx.execute(query if sender is None else query.where(t.DEPOSIT.c.sender == sender))
     return {
         row.sender: Deposit(row.blob, row.root, row.recipients, row.sealed_bytes) for row in rows
     }

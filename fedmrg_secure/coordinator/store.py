@@ -226,10 +226,18 @@ class Store:
             )
             return {str(row[0]): bytes(row[1]) for row in rows}
 
-    def deposits(self, round_number: int, kind: Kind) -> dict[str, Deposit]:
+    def deposits(
+        self, round_number: int, kind: Kind, sender: str | None = None
+    ) -> dict[str, Deposit]:
         """See `shares.deposits`."""
         with self._engine.connect() as tx:
-            return deposits(tx, round_number, kind)
+            return deposits(tx, round_number, kind, sender)
+
+    def has_deposit(self, blob: str) -> bool:
+        """Whether a deposit is in this blob."""
+        with self._engine.connect() as tx:
+            query = select(t.DEPOSIT.c.blob).where(t.DEPOSIT.c.blob == blob).limit(1)
+            return tx.execute(query).first() is not None
 
     def sealed_key(self, epoch: int, recipient: str) -> bytes | None:
         """The maker's envelope with the epoch's key for `recipient`."""
