@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from threading import BoundedSemaphore
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 import grpc
@@ -36,6 +38,11 @@ CALLS_PER_PARTY: Final = 4
 _CALLS_PER_S: Final = 100.0
 """A whole round takes a site some thirty calls and one poll in every fraction of a second."""
 _CALL_BURST: Final = 400
+
+_BULKY: Final = frozenset({"DepositShares", "DepositShareSums", "FetchShares", "FetchOpening"})
+"""Calls with a share for every site: megabytes where sites are many."""
+_BULKY_AT_A_TIME: Final = 2
+"""A message is copied several times on its way, and more at a time would not be faster."""
 
 M = TypeVar("M")
 
@@ -103,6 +110,7 @@ class Server:
         self._forwarded = forwarded
         self._sequence = Sequence()
         self._watch = IdleWatch(idle_stream_s)
+        self._bulky = BoundedSemaphore(_BULKY_AT_A_TIME)
         self._turnstile = Turnstile(CALLS_PER_PARTY, _CALLS_PER_S, _CALL_BURST)
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="fedmrg-call"),
@@ -143,7 +151,9 @@ class Server:
 
     def _handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         handlers: dict[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(self._unary(expected))
+            name: grpc.unary_unary_rpc_method_handler(
+                self._unary(expected, gate=self._bulky if name in _BULKY else None)
+            )
             for name, expected in _UNARY.items()
         }
         handlers["GetSession"] = grpc.unary_unary_rpc_method_handler(
@@ -158,12 +168,17 @@ class Server:
         return grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
 
     def _unary(
-        self, expected: type[Message], *, in_session: bool = True
+        self,
+        expected: type[Message],
+        *,
+        in_session: bool = True,
+        gate: AbstractContextManager[Any] | None = None,
     ) -> Callable[[bytes, grpc.ServicerContext], bytes]:
         def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
             try:
-                call, message = self._open(data, context, expected, in_session=in_session)
-                return self._seal(self._service.answer(call, message), call.envelope)
+                with gate or nullcontext():
+                    call, message = self._open(data, context, expected, in_session=in_session)
+                    return self._seal(self._service.answer(call, message), call.envelope)
             except Exception as error:
                 self._refuse(context, error)
 
