@@ -12,9 +12,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ import numpy as np
 from fedmrg_secure.benchmark.loopback import (
     FEDERATION,
     RoundBenchmarkFailed,
+    drain,
     lines_of,
     peak_mb,
     session_manifest,
@@ -45,10 +45,10 @@ from fedmrg_secure.protocol.chunks import manifest_of
 from fedmrg_secure.protocol.hashes import cohort_hash, inclusion_hash, plan_hash
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
-from fedmrg_secure.protocol.phases import RoundPhase
+from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
 from fedmrg_secure.protocol.transport import CoordinatorClient
 from fedmrg_secure.provisioning.local import provision_throwaway
-from fedmrg_secure.provisioning.site_kit import load_kit
+from fedmrg_secure.provisioning.site_kit import Kit, load_kit
 
 _VARIANTS: Final = 4
 """Different chunks of residues; every site uploads them in another order."""
@@ -107,16 +107,17 @@ def measure_coordinator(case: CrowdCase, progress: Progress = lambda _: None) ->
             wire_bits=case.wire_bits,
             rounds=1,
             site_timeout_ms=_WEEK_MS,
+            join_deadline_ms=_WEEK_MS,
             round_deadline_ms=_WEEK_MS,
         )
         _check_room(folder, manifest, case)
         manifest.write(folder / "coordinator" / "session.json")
+        kits = {name: load_kit(folder / "sites" / name / "kit") for name in names}
         serve = ["coordinator", "serve", str(folder / "coordinator"), "--port", "0"]
         process = stack.enter_context(started("fedmrg_secure.cli.main", serve))
-        lines = lines_of(process)
-        port = next(line["port"] for line in lines if line["event"] == "serving")
-        threading.Thread(target=lambda: list(lines), daemon=True).start()  # or the pipe fills up
-        crowd = stack.enter_context(_crowd(folder, names, port, roster, manifest))
+        port = next(line["port"] for line in lines_of(process) if line["event"] == "serving")
+        drain(process)
+        crowd = stack.enter_context(_crowd(kits, port, roster, manifest))
         watch = _Watch(case, process.pid, progress, lambda: peak_mb(process))
         _play(crowd, watch)
         return watch.row(crowd)
@@ -359,10 +360,9 @@ def _await(client: CoordinatorClient, phase: RoundPhase) -> None:
     """Return once the round is in `phase` or, where co-signatures were enough before, beyond it."""
     while True:
         status = client.get_status()
-        if status.round_phase in (RoundPhase.ABORTED, RoundPhase.CLOSED):
-            raise RoundBenchmarkFailed(
-                f"the round is {status.round_phase.name.lower()}: {status.reason or 'too early'}"
-            )
+        failed = status.session_phase is SessionPhase.FAILED
+        if failed or status.round_phase is RoundPhase.ABORTED:
+            raise RoundBenchmarkFailed(f"the session cannot go on: {status.reason}")
         if status.round_phase is phase or _beyond(status.round_phase, phase):
             return
         time.sleep(_POLL_S)
@@ -383,16 +383,16 @@ def _beyond(found: RoundPhase, phase: RoundPhase) -> bool:
 
 @contextmanager
 def _crowd(
-    folder: Path, names: Sequence[str], port: int, roster: Roster, manifest: SessionManifest
+    kits: Mapping[str, Kit], port: int, roster: Roster, manifest: SessionManifest
 ) -> Iterator[_Crowd]:
     """Every site with its own identity and connection; the roster is the same for all."""
     parameters = SchemeParameters.from_json(manifest.scheme_parameters)
     share = RoundKey.generate(parameters).shares(2, 2)[0].to_bytes()
-    sealed = seal(roster.entry(names[0]).seal_key, share, b"")
+    sealed = seal(roster.entry(manifest.sites[0]).seal_key, share, b"")
     with ExitStack() as stack:
         clients = {}
-        for name in names:
-            identity = load_kit(folder / "sites" / name / "kit").identity
+        for name, kit in kits.items():
+            identity = kit.identity
             client = CoordinatorClient(
                 target=f"127.0.0.1:{port}",
                 server_name=identity.coordinator_name,

@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ def session_manifest(
     wire_bits: int,
     rounds: int,
     site_timeout_ms: int = 60_000,
+    join_deadline_ms: int = 120_000,
     round_deadline_ms: int = 600_000,
 ) -> SessionManifest:
     """The terms of a measured session: uniform weights, one dense tensor of `values` values.
@@ -83,7 +85,7 @@ def session_manifest(
         roster_hash=roster_hash,
         min_sites=min(2, len(names)),
         site_timeout_ms=site_timeout_ms,
-        join_deadline_ms=120_000,
+        join_deadline_ms=join_deadline_ms,
         round_deadline_ms=round_deadline_ms,
     )
 
@@ -116,6 +118,12 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
         assert process.stderr is not None
         words = process.stderr.read().strip().splitlines() or ["no message"]
         raise RoundBenchmarkFailed(f"a process of the measured federation ended: {words[-1]}")
+
+
+def drain(process: subprocess.Popen[str]) -> None:
+    """Read on what a process says, on a thread of its own: a full pipe would stop it."""
+    assert process.stdout is not None
+    threading.Thread(target=list, args=(process.stdout,), daemon=True).start()
 
 
 def peak_mb(process: subprocess.Popen[str]) -> int:
