@@ -35,6 +35,7 @@ from fedmrg_secure.benchmark.loopback import (
 from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import ResidueVector
 from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, decode_frame, vector_bytes
+from fedmrg_secure.crypto.identity import PartyIdentity
 from fedmrg_secure.crypto.multiparty.scheme import RoundKey
 from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, SchemeParameters
 from fedmrg_secure.crypto.residues import add_mod, pack
@@ -48,7 +49,7 @@ from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
 from fedmrg_secure.protocol.transport import CoordinatorClient
 from fedmrg_secure.provisioning.local import provision_throwaway
-from fedmrg_secure.provisioning.site_kit import Kit, load_kit
+from fedmrg_secure.provisioning.site_kit import load_kit
 
 _VARIANTS: Final = 4
 """Different chunks of residues; every site uploads them in another order."""
@@ -112,12 +113,12 @@ def measure_coordinator(case: CrowdCase, progress: Progress = lambda _: None) ->
         )
         _check_room(folder, manifest, case)
         manifest.write(folder / "coordinator" / "session.json")
-        kits = {name: load_kit(folder / "sites" / name / "kit") for name in names}
+        identities = {name: load_kit(folder / "sites" / name / "kit").identity for name in names}
         serve = ["coordinator", "serve", str(folder / "coordinator"), "--port", "0"]
         process = stack.enter_context(started("fedmrg_secure.cli.main", serve))
         port = next(line["port"] for line in lines_of(process) if line["event"] == "serving")
         drain(process)
-        crowd = stack.enter_context(_crowd(kits, port, roster, manifest))
+        crowd = stack.enter_context(_crowd(identities, port, roster, manifest))
         watch = _Watch(case, process.pid, progress, lambda: peak_mb(process))
         _play(crowd, watch)
         return watch.row(crowd)
@@ -383,7 +384,7 @@ def _beyond(found: RoundPhase, phase: RoundPhase) -> bool:
 
 @contextmanager
 def _crowd(
-    kits: Mapping[str, Kit], port: int, roster: Roster, manifest: SessionManifest
+    identities: Mapping[str, PartyIdentity], port: int, roster: Roster, manifest: SessionManifest
 ) -> Iterator[_Crowd]:
     """Every site with its own identity and connection; the roster is the same for all."""
     parameters = SchemeParameters.from_json(manifest.scheme_parameters)
@@ -391,8 +392,7 @@ def _crowd(
     sealed = seal(roster.entry(manifest.sites[0]).seal_key, share, b"")
     with ExitStack() as stack:
         clients = {}
-        for name, kit in kits.items():
-            identity = kit.identity
+        for name, identity in identities.items():
             client = CoordinatorClient(
                 target=f"127.0.0.1:{port}",
                 server_name=identity.coordinator_name,
