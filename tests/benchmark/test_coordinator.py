@@ -8,7 +8,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from fedmrg_secure.benchmark import coordinator
+from fedmrg_secure.benchmark import coordinator, crowd
 from fedmrg_secure.benchmark.coordinator import CrowdCase, NoRoomToMeasure, measure_coordinator
 from fedmrg_secure.benchmark.loopback import RoundBenchmarkFailed
 from fedmrg_secure.cli.main import run_command
@@ -35,11 +35,11 @@ def test_a_crowd_plays_a_round_and_the_sum_is_what_it_uploaded(
 
 
 def test_a_wrong_sum_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = coordinator._Crowd.expected_sum
+    right = crowd.Crowd.expected_sum
     monkeypatch.setattr(
-        coordinator._Crowd,
+        crowd.Crowd,
         "expected_sum",
-        lambda crowd, index: right(crowd, index) ^ np.uint64(index == 1),
+        lambda self, index: right(self, index) ^ np.uint64(index == 1),
     )
     with pytest.raises(RoundBenchmarkFailed, match="chunk 1 of the sum"):
         measure_coordinator(CrowdCase(3, 150_000, 20, 18, 2))
