@@ -14,7 +14,7 @@ from fedmrg_secure.coordinator.blobs import BlobFolder
 from fedmrg_secure.coordinator.errors import NotRegisteredHere, SessionFailed
 from fedmrg_secure.coordinator.folder import BLOB_FOLDER, DATABASE_FILE, read_manifest
 from fedmrg_secure.coordinator.ledger import Event, EventLog, Ledger
-from fedmrg_secure.coordinator.memory import keep_large_blocks_apart
+from fedmrg_secure.coordinator.memory import give_memory_back
 from fedmrg_secure.coordinator.presence import Presence
 from fedmrg_secure.coordinator.rounds import conduct, forget_uploads
 from fedmrg_secure.coordinator.service import CoordinatorService
@@ -107,7 +107,7 @@ def serve_session(
         PortBusy: the port is taken.
         SessionFailed: the session has failed.
     """
-    keep_large_blocks_apart()
+    give_memory_back()
     service = CoordinatorService(session)
     server = Server(
         service,

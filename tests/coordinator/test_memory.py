@@ -11,14 +11,14 @@ import pytest
 _SCRIPT = """
 import sys, threading
 from pathlib import Path
-from fedmrg_secure.coordinator.memory import keep_large_blocks_apart
+from fedmrg_secure.coordinator.memory import give_memory_back
 
 def resident_mb():
     fields = Path("/proc/self/statm").read_text().split()
     return int(fields[1]) * 4096 / 2**20
 
 if sys.argv[1] == "apart":
-    keep_large_blocks_apart()
+    give_memory_back()
 bytearray(16 << 20)  # freed: glibc raises its threshold
 kept, before = [], resident_mb()
 
