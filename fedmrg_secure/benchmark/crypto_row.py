@@ -24,7 +24,13 @@ import numpy as np
 from fedmrg_secure.core.types import FloatVector, ResidueVector
 from fedmrg_secure.crypto.capacity import check_capacity
 from fedmrg_secure.crypto.errors import CapacityExceeded, OpeningRefused
-from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, decode_frame, encode_frame
+from fedmrg_secure.crypto.frame import (
+    AGGREGATE,
+    FrameHeader,
+    decode_frame,
+    encode_frame,
+    join_frame,
+)
 from fedmrg_secure.crypto.multiparty.engine import engine_name
 from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty, RoundKey, add_shares, combine
 from fedmrg_secure.crypto.multiparty_budget import DEFAULT_WIRE_BITS
@@ -144,7 +150,7 @@ class OurWay:
             header = self._header(index, f"site-{site}", 1)
             with clock.phase("encrypt"):
                 chunk = self._sites[site].encrypt_chunk(index, self._codec.encode(update))
-                frame = encode_frame(header, chunk.residues, chunk.openers)
+                frame = join_frame(header, chunk.packed, chunk.openers)
             clock.bytes["up"] += len(frame)
             with clock.phase("receive"):
                 received = decode_frame(frame, header)

@@ -31,7 +31,7 @@ from fedmrg_secure.client.state import Applied, Outgoing
 from fedmrg_secure.client.waiting import statuses
 from fedmrg_secure.core.ahead import map_ahead
 from fedmrg_secure.core.types import FloatVector
-from fedmrg_secure.crypto.frame import FrameHeader, encode_frame
+from fedmrg_secure.crypto.frame import FrameHeader, join_frame
 from fedmrg_secure.crypto.scheme import Scheme
 from fedmrg_secure.protocol.errors import WrongPhase, WrongRound
 from fedmrg_secure.protocol.hashes import plan_hash
@@ -221,7 +221,7 @@ def _encrypt(
             chunk_index=index,
             value_count=values.size,
         )
-        return encode_frame(header, chunk.residues, chunk.openers)
+        return join_frame(header, chunk.packed, chunk.openers)
 
     chunks = range(scheme.parameters.chunk_count(values.size))
     workers = None if scheme.is_concurrent else 1

@@ -36,7 +36,7 @@ class InsecurePlaintext:
         """The integers modulo the modulus; no opener."""
         blocks = to_blocks(values, self.parameters)
         residues = np.where(blocks < 0, blocks + self.parameters.modulus, blocks)
-        return EncryptedChunk(residues.reshape(-1).astype(np.uint64), b"")
+        return EncryptedChunk.of(residues.reshape(-1).astype(np.uint64), b"", self.parameters)
 
     def open_chunk(
         self, index: int, residues: ResidueVector, openers: Sequence[bytes], value_count: int
