@@ -248,7 +248,7 @@ def _short(name: str) -> str:
 
 def _figure(value: float | None) -> str:
     """Three significant digits, grouped: ``1,230``; a dash for None."""
-    return "–" if value is None else significant(value) if value < 9999 else f"{value:,.0f}"
+    return "–" if value is None else significant(value) if value < 999.5 else f"{value:,.0f}"
 
 
 def _small(value: float | None) -> str:
