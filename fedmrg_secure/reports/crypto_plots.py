@@ -15,7 +15,7 @@ _WIDTH: Final = 520.0
 _HEIGHT: Final = 320.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62.0, 138.0, 14.0, 46.0
 _LABEL_GAP: Final = 15.0
-_FEW_DECADES: Final = 1.6
+_FEW_DECADES: Final = 2.2
 """Decades up to which an axis also has ticks at 2 and 5."""
 
 
