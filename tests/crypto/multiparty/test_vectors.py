@@ -22,7 +22,7 @@ from fedmrg_secure.crypto.multiparty.scheme import KeyShare, combine
 from fedmrg_secure.crypto.multiparty.secret import SecretPolynomial
 from fedmrg_secure.crypto.multiparty.switching import down, up
 from fedmrg_secure.crypto.parameters import SchemeParameters
-from fedmrg_secure.crypto.residues import pack
+from fedmrg_secure.crypto.residues import unpack
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "protocols" / "vectors" / "v1"
@@ -129,10 +129,11 @@ def encrypt_block(group: dict[str, Any], test: dict[str, Any]) -> None:
         scale=test["scale"],
         wire_bits=group["wireBits"],
     )
-    residues = np.empty((1, N), dtype=np.uint64)
-    blocks.encrypt(ReferenceString(key, test["k"]).take(1), coins, values[None], residues)
-    assert residues[0, :8].tolist() == test["first"]
-    assert sha(pack(residues[0], group["wireBits"])) == test["packedSha256"]
+    packed = np.empty((1, N * group["wireBits"] // 64), dtype=np.uint64)
+    blocks.encrypt(ReferenceString(key, test["k"]).take(1), coins, values[None], packed)
+    residues = unpack(packed.tobytes(), N, group["wireBits"])
+    assert residues[:8].tolist() == test["first"]
+    assert sha(packed.tobytes()) == test["packedSha256"]
 
 
 def frame(group: dict[str, Any], test: dict[str, Any]) -> None:
