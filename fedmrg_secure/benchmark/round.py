@@ -186,6 +186,7 @@ def _manifest(case: RoundCase, names: Sequence[str], roster_hash: str) -> Sessio
         certificate="threshold",
         factorization_digest=factorization.digest,
         value_count=factorization.vector_size,
+        state_value_count=case.values,
         base_hash=_HASH,
         tokenizer_hash=_HASH,
         initial_state_hash=hash_state(initial_state(case.values)),

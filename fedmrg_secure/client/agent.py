@@ -18,6 +18,7 @@ from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.round import acknowledge, take_part
 from fedmrg_secure.client.signing_record import SigningRecord
 from fedmrg_secure.client.site import Site
+from fedmrg_secure.client.snapshot_sealing import Helper, forget_offers
 from fedmrg_secure.client.state import Applied, SiteStore, hash_state
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import FedmrgError, InputError
@@ -120,6 +121,7 @@ def _run_session(
             _take_part_until_the_end(site)
         log.append({"type": "session.finished", "session_hash": site.session.hex()})
         store.forget_keys()
+        forget_offers(site)
         store.mark_finished()
 
 
@@ -182,6 +184,7 @@ def _join(
         roster_hash=roster.hash,
         factorization_digest=model.factorization.digest,
         value_count=model.factorization.vector_size,
+        state_value_count=sum(values.size for values in model.initial.values()),
         passes=model.factorization.passes,
         base_hash=model.generator.base_hash,
         tokenizer_hash=model.generator.tokenizer_hash,
@@ -199,6 +202,9 @@ def _join(
             f"the state of {identity.name} belongs to another session",
             hint="move its state folder away to join this session",
         )
+    signed = SigningRecord(store.folder)
+    if manifest.round_keys and (lost := signed.restore(log.events(), session)):
+        progress.emit("signing_record_restored", rounds=list(lost))
     site = Site(
         identity=identity,
         roster=roster,
@@ -207,7 +213,7 @@ def _join(
         coordinator=client,
         store=store,
         private=private,
-        signed=SigningRecord(store.folder),
+        signed=signed,
         records=model.records,
         trainer=model.trainer,
         factorization=model.factorization,
@@ -264,34 +270,48 @@ def _awaits_acknowledgement(status: SessionStatus, applied: Applied) -> bool:
 
 
 def _is_open_to(site: Site, status: SessionStatus, applied: Applied) -> bool:
-    """The round takes this site, or still counts on it."""
+    """The round takes this site, or still counts on it.
+
+    A site that has lost its nonce or its signing record of a round stays out of it: it may have
+    signed something in it that it does not know of any more.
+    """
     if status.round == applied.round:
+        return False
+    signed = site.signed.of_round(status.round)
+    if signed is not None and signed.restored:
         return False
     if status.round_phase is RoundPhase.ANNOUNCING:
         return True
     planned = status.plan is not None and site.name in status.plan.sites
+    planned = planned and site.store.has_nonce(status.round)
     over = status.round_phase in (RoundPhase.CLOSED, RoundPhase.ABORTED)
     return planned and not over
 
 
 @contextmanager
 def _heartbeats(site: Site) -> Iterator[None]:
-    """Tell the coordinator in the background that this site is alive, also while it trains."""
-    ended = threading.Event()
+    """Tell the coordinator in the background that this site is alive, also while it trains.
+
+    Its answer may ask for a snapshot for a site that is behind.
+    """
+    ended, helper = threading.Event(), Helper()
     pause_s = site.manifest.site_timeout_ms / 1000 / _HEARTBEATS_PER_TIMEOUT
 
     def beat() -> None:
         while not ended.wait(pause_s):
             try:
-                site.coordinator.heartbeat()
+                helper.consider(site.coordinator.heartbeat())
             except FedmrgError:
                 continue  # the foreground's next call meets the same trouble and tells of it
 
     heart = threading.Thread(target=beat, name="heartbeat", daemon=True)
     heart.start()
     try:
-        yield
+        with helper.at_work(site):
+            try:
+                yield
+            finally:
+                ended.set()
+                site.coordinator.close()  # ends calls under way: they could outlast the other side
     finally:
-        ended.set()
-        site.coordinator.close()  # ends a call under way, which could outlast the coordinator
         heart.join()  # a thread inside gRPC while the interpreter ends would abort the process
