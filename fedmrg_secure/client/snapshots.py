@@ -101,7 +101,7 @@ def take_snapshot(site: Site, status: SessionStatus, applied: Applied) -> Applie
 
 def _await_offer(site: Site) -> Offer | None:
     """The offer for this site; None if none moves for as long as a site may be silent."""
-    patience_s = site.manifest.site_timeout_ms / 1000
+    patience_s = _patience_s(site)
     stored, moved = -1, time.monotonic()
     while True:
         delivery = site.coordinator.snapshots.snapshot()
@@ -113,6 +113,11 @@ def _await_offer(site: Site) -> Offer | None:
             return None
         time.sleep(_PACE_S)
         site.status()  # raises when the session has failed meanwhile
+
+
+def _patience_s(site: Site) -> float:
+    """How long an offer may stand still: helpers poll several times in what a silence may last."""
+    return site.manifest.site_timeout_ms / 1000
 
 
 def _refuse(site: Site, offer: Offer, error: FedmrgError) -> None:
