@@ -1,4 +1,4 @@
-"""A site's heartbeat beside its rounds: it tells that the site is alive, and hears who needs help."""
+"""A site's heartbeat: it says that the site is alive, and hears which site needs help."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def take_snapshot(site: Site, status: SessionStatus, applied: Applied) -> Applie
         site.log({"type": "snapshot.requested", "round": newest})
         while (offer := _await_offer(site)) is not None:
             try:
-                after = _apply(site, offer, applied)
+                after = apply_offer(site, offer, applied, asked=newest)
             except _REFUSALS as error:
                 _refuse(site, offer, error)
                 continue
@@ -134,10 +134,20 @@ def _refuse(site: Site, offer: Offer, error: FedmrgError) -> None:
     site.coordinator.snapshots.settle(offer, error.code)
 
 
-def _apply(site: Site, offer: Offer, applied: Applied) -> Applied:
-    """Check everything about an offer that can be checked, and put its state in force."""
+def apply_offer(site: Site, offer: Offer, applied: Applied, *, asked: int) -> Applied:
+    """Check everything about an offer that can be checked, and put its state in force.
+
+    Args:
+        offer: its sender's signature is verified.
+        applied: the last round that this site has applied.
+        asked: the closed round that this site has asked for, or a later one.
+
+    Raises:
+        SnapshotRefused, SealedKeyInvalid, SealedStateInvalid: it does not hold.
+        AggregateRefused, ReplyRefused: what the coordinator says of the closed rounds does not.
+    """
     number = offer.message.pass_number
-    _check_terms(site, offer, site.status(), applied)
+    _check_terms(site, offer, site.status(), applied, asked)
     history = _checked_history(site, offer, applied)
     _check_acknowledged(site, offer, history.plan)
     base = site.store.load_state(applied.training_round)
@@ -169,7 +179,9 @@ def _apply(site: Site, offer: Offer, applied: Applied) -> Applied:
     return after
 
 
-def _check_terms(site: Site, offer: Offer, status: SessionStatus, applied: Applied) -> None:
+def _check_terms(
+    site: Site, offer: Offer, status: SessionStatus, applied: Applied, asked: int
+) -> None:
     message, closed = offer.message, status.closed_rounds
     size = SnapshotSize.of(site.manifest.state_value_count)
     place = message.pass_number
@@ -184,7 +196,10 @@ def _check_terms(site: Site, offer: Offer, status: SessionStatus, applied: Appli
             place > len(closed) or closed[place - 1] != offer.round,
             f"round {offer.round} is not the closed round number {place}",
         ),
-        (place <= applied.training_round, "this site has a newer state"),
+        (
+            place <= applied.training_round or offer.round < asked,
+            "it is older than what this site has or has asked for",
+        ),
         (
             (len(message.chunk_hashes), message.total_bytes) != (size.chunks, size.total_bytes),
             f"it has {len(message.chunk_hashes)} chunks and {message.total_bytes} bytes, a state "

@@ -345,7 +345,7 @@ def forget_snapshots(session: Session) -> None:
         waiting = [
             site
             for site, request in session.snapshots.requests.items()
-            if request.fulfilled or (site in live and not state.ended)
+            if (request.fulfilled if state.ended else site in live)
         ]
         newest = state.closed[-1].number if state.closed else 0
         session.snapshots.tidy(waiting, newest)

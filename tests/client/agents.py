@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fedmrg_secure.audit_log.checkpoint import log_origin
 from fedmrg_secure.audit_log.cross_check import cross_check
@@ -26,6 +27,8 @@ from fedmrg_secure.client import agent
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, SiteStore
+from fedmrg_secure.coordinator import serve
+from fedmrg_secure.coordinator.service import CoordinatorService
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.crypto.capacity import check_capacity
 from fedmrg_secure.federation.session import make_manifest
@@ -263,7 +266,14 @@ def held_world(root: Path, *, late: str = "d", **terms: Any) -> Iterator[HeldWor
         if number > 3:
             assert gate.wait(120)
 
+    services: list[CoordinatorService] = []
+
+    def kept(session: Any) -> CoordinatorService:
+        services.append(CoordinatorService(session))
+        return services[-1]
+
     with ExitStack() as stack:
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(serve, "CoordinatorService", kept)
         coordinator = stack.enter_context(world.federation.serving())
         stack.callback(gate.set)
         for name in ("a", "b", "c"):
@@ -271,7 +281,7 @@ def held_world(root: Path, *, late: str = "d", **terms: Any) -> Iterator[HeldWor
             world.agents[name].start()
         until(lambda: world.closed(coordinator) == 3, 60)
         until(lambda: is_planned(coordinator, 4))
-        yield HeldWorld(world, coordinator, gate, world.agents[late])
+        yield HeldWorld(world, coordinator, gate, world.agents[late], services[-1])
 
 
 def is_planned(coordinator: Any, number: int) -> bool:
@@ -288,6 +298,8 @@ class HeldWorld:
     coordinator: Any
     gate: threading.Event
     late: Agent
+    service: CoordinatorService | None = None
+    """what answers at the coordinator, for tests that corrupt it"""
 
     def finish(self) -> None:
         """Let the session end; every agent must end well, with one model."""
