@@ -216,10 +216,10 @@ def forged_transcript(attack: Attack, model: bytes) -> bytes:
 def test_the_coordinators_word_is_no_acknowledgement(attack: Attack) -> None:
     kits = attack.held.world.federation.kits
     closure = attack.site.coordinator.snapshots.closure(3, acknowledgements=True)
-    said = Envelope.from_bytes(closure.acknowledgements[0])
+    said = attack.site.coordinator.snapshots.signed(closure.acknowledgements[0], m.Acknowledge)
     assert attack.held.service is not None
     session, key = attack.site.session, SigningKey.generate("c")
-    message = m.Acknowledge(said.payload[2:34], bytes(32))
+    message = said.message  # what the others have truly signed, said by who may not say it
     forged = seal_envelope(key, message, session=session, round_number=3, sequence=1).to_bytes()
     other_round = seal_envelope(
         kits["c"].identity.signing_key, message, session=session, round_number=2, sequence=1
