@@ -100,7 +100,7 @@ def take_snapshot(site: Site, status: SessionStatus, applied: Applied) -> Applie
 
 
 def _await_offer(site: Site) -> Offer | None:
-    """The offer for this site; None if none moves for as long as a site may be silent."""
+    """The offer for this site; None if none moves for too long."""
     patience_s = _patience_s(site)
     stored, moved = -1, time.monotonic()
     while True:
@@ -116,8 +116,9 @@ def _await_offer(site: Site) -> Offer | None:
 
 
 def _patience_s(site: Site) -> float:
-    """How long an offer may stand still: helpers poll several times in what a silence may last."""
-    return site.manifest.site_timeout_ms / 1000
+    """How long an offer may stand still: so long that two helpers may fail."""
+    size = SnapshotSize.of(site.manifest.state_value_count)
+    return 3 * size.helper_patience_s(site.manifest.site_timeout_ms)
 
 
 def _refuse(site: Site, offer: Offer, error: FedmrgError) -> None:

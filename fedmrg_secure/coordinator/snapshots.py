@@ -53,6 +53,8 @@ class Snapshots:
         self._session, self._desk, self._clock = session, session.snapshots, clock
         self._helpers: dict[str, tuple[str, float]] = {}
         """by recipient: the site that is to help, and when it was last at it"""
+        self._given_up: dict[str, set[str]] = {}
+        """by recipient: helpers of which nothing came"""
         for request in self._desk.requests.values():
             if request.offer is not None:
                 self._moved(request.recipient, request.offer.envelope.sender)
@@ -118,9 +120,17 @@ class Snapshots:
         recipient, live = request.recipient, self._session.live()
         if request.fulfilled or recipient not in live or site in request.refused | {recipient}:
             return False
-        if _helper(self._session, self._helpers, request, self._clock()) is None:
-            self._moved(recipient, site)
-        return self._helpers[recipient][0] == site
+        if _helper(self._session, self._helpers, request, self._clock()) is not None:
+            return self._helpers[recipient][0] == site
+        given_up = self._given_up.setdefault(recipient, set())
+        if recipient in self._helpers:
+            given_up.add(self._helpers.pop(recipient)[0])
+        if (_up_to_date(self._session) & live) - request.refused - {recipient} <= given_up:
+            given_up.clear()  # nobody else is left: all get another chance
+        if site in given_up:
+            return False
+        self._moved(recipient, site)
+        return True
 
     def _moved(self, recipient: str, helper: str) -> None:
         self._helpers[recipient] = (helper, self._clock())
@@ -316,7 +326,8 @@ def _helper(
 ) -> str | None:
     """Who is at it and has not been silent for too long; None: whoever comes next."""
     site, since = helpers.get(request.recipient, ("", 0.0))
-    silent = now - since > session.manifest.site_timeout_ms / 1000
+    size = sn.SnapshotSize.of(session.manifest.state_value_count)
+    silent = now - since > size.helper_patience_s(session.manifest.site_timeout_ms)
     gone = site not in session.live() or site in request.refused
     return None if silent or gone else site
 

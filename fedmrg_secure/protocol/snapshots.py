@@ -32,6 +32,8 @@ SEALED_KEY_BYTES: Final = 32 + 48
 """A key of AES-256, as HPKE seals it."""
 _MAX_OFFER_BYTES: Final = 48 * MAX_CHUNKS
 _MAX_ACKNOWLEDGEMENT_BYTES: Final = 512
+_SEALED_BYTES_PER_S: Final = 20_000_000
+"""What a helper is at least given credit for; a slow disk writes more."""
 _VALUE_BYTES: Final = 4
 MAX_STATE_VALUES: Final = MAX_CHUNKS * CHUNK_BYTES // _VALUE_BYTES
 _CODE: Final = re.compile(r"FMRG-\d{4}")
@@ -55,6 +57,13 @@ class SnapshotSize:
         state_bytes = _VALUE_BYTES * values
         chunks = -(-state_bytes // CHUNK_BYTES)
         return cls(chunks, state_bytes + CHUNK_OVERHEAD_BYTES * chunks)
+
+    def helper_patience_s(self, site_timeout_ms: int) -> float:
+        """How long nothing may come of a site that is asked to help, seconds.
+
+        It seals the whole state before it sends the first chunk.
+        """
+        return site_timeout_ms / 1000 + self.total_bytes / _SEALED_BYTES_PER_S
 
     def chunk_bytes(self, index: int) -> int:
         """The length of one encrypted chunk: full but for the last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,8 +56,15 @@ def test_a_late_site_takes_a_snapshot_and_then_takes_part(tmp_path: Path, scheme
     assert not list(tmp_path.glob("sites/*/state/offers/*"))
 
 
-def test_the_coordinator_holds_no_value_of_the_state(tmp_path: Path) -> None:
-    with held_world(tmp_path) as held, held.late.joined() as site:
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldWorld]:
+    """For tests that leave the session as it is."""
+    with held_world(tmp_path_factory.mktemp("held")) as world:
+        yield world
+
+
+def test_the_coordinator_holds_no_value_of_the_state(held: HeldWorld) -> None:
+    with held.late.joined() as site:
         site.coordinator.snapshots.request(3)
         until(lambda: bool(site.coordinator.snapshots.snapshot().offer))
         values = held.world.agents["a"].store.load_state(3)["update"].astype("<f4").tobytes()
@@ -70,8 +77,8 @@ def test_the_coordinator_holds_no_value_of_the_state(tmp_path: Path) -> None:
                 assert values[-64:] not in content
 
 
-def test_sums_are_taken_where_they_have_fewer_bytes(tmp_path: Path) -> None:
-    with held_world(tmp_path) as held, held.late.joined() as site:
+def test_sums_are_taken_where_they_have_fewer_bytes(held: HeldWorld) -> None:
+    with held.late.joined() as site:
         applied = site.store.applied()
         assert applied is not None
         cheaper = [
@@ -195,7 +202,6 @@ def test_another_site_takes_over_from_a_helper_that_falls_silent(
         real(site, pulse)
 
     monkeypatch.setattr(snapshot_sealing, "answer_request", answer)
-    monkeypatch.setattr(snapshots, "_patience_s", lambda site: 20.0)
     with held_world(tmp_path) as held:
         held.late.start()
         finish_with_snapshot(held)

@@ -165,6 +165,9 @@ def test_only_who_has_shown_the_newest_state_is_asked_one_at_a_time(bench: Snaps
     assert not bench.wanted_of("omega")
     asked = [site for site in SITES if bench.wanted_of(site)]
     assert asked == ["alpha"]
+    for helper in ("beta", "delta", "gamma", "alpha"):  # who has had its time is asked last
+        bench.now += TIMEOUT_S + 1
+        assert [site for site in SITES if bench.wanted_of(site)] == [helper]
     bench.now += TIMEOUT_S + 1
     assert [site for site in ("beta", "alpha", "delta") if bench.wanted_of(site)] == ["beta"]
     with pytest.raises(Conflict, match="beta is to help"):

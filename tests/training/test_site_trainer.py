@@ -262,7 +262,7 @@ def test_a_refactoring_changes_no_report(records: tuple[Record, ...]) -> None:
 def test_passes_that_are_skipped_leave_the_memory_that_going_through_them_leaves(
     records: tuple[Record, ...], name: str, included: bool
 ) -> None:
-    """As far as the states between do not matter: the drift of the first skipped pass does not count."""
+    """But for the drift of the first skipped pass, which is forgotten."""
     run = _config(
         training={"drift_correction": 0.5}, update={"factorization": name, "refactor_every": 1}
     )
