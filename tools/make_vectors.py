@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from sealed_state_vectors import snapshots_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocols" / "vectors" / "v1"
 N = 2048
@@ -398,7 +399,9 @@ FILES: dict[str, Callable[[], tuple[dict[str, str], list[Group]]]] = {
     "switching": switching_file,
     "encrypt": encrypt_file,
     "frames": frames_file,
+    "snapshots": snapshots_file,
 }
+ALGORITHMS = {"snapshots": "sealed-state"}
 
 
 def main() -> int:
@@ -407,7 +410,7 @@ def main() -> int:
         notes, groups = make()
         text = json.dumps(
             {
-                "algorithm": f"ckks-multiparty/{name}",
+                "algorithm": f"{ALGORITHMS.get(name, 'ckks-multiparty')}/{name}",
                 "schema": "fedmrg_vectors_v1",
                 "numberOfTests": sum(len(group["tests"]) for group in groups),
                 "header": ["Made by tools/make_vectors.py from docs/crypto-spec.md."],
