@@ -10,7 +10,7 @@ taken, or the sums.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -23,7 +23,13 @@ from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto.frame import AGGREGATE, vector_bytes
 from fedmrg_secure.crypto.seal_key import SealedKeyInvalid
 from fedmrg_secure.crypto.sealed_state import SealedStateInvalid, StateContext, open_state
-from fedmrg_secure.protocol.errors import NotAvailable, ReplyRefused, SessionEnded, WrongRound
+from fedmrg_secure.protocol.errors import (
+    CoordinatorFault,
+    NotAvailable,
+    ReplyRefused,
+    SessionEnded,
+    WrongRound,
+)
 from fedmrg_secure.protocol.hashes import aggregate_hash, plan_hash, transcript_hash
 from fedmrg_secure.protocol.messages import Acknowledge, RoundPlan, SessionStatus
 from fedmrg_secure.protocol.snapshot_calls import Signed
@@ -48,6 +54,8 @@ _REFUSALS: Final = (
     AggregateRefused,
     ReplyRefused,
 )
+
+_NOT_TO_BE_HAD: Final = (NotAvailable, SessionEnded, WrongRound, ReplyRefused, CoordinatorFault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ def take_snapshot(site: Site, status: SessionStatus, applied: Applied) -> Applie
                 continue
             calls.settle(offer)
             return after
-    except (NotAvailable, SessionEnded, WrongRound, ReplyRefused) as error:
+    except _NOT_TO_BE_HAD as error:
         site.progress.emit("no_snapshot", reason=str(error))
     return None
 
@@ -147,9 +155,9 @@ def apply_offer(site: Site, offer: Offer, applied: Applied, *, asked: int) -> Ap
         SnapshotRefused, SealedKeyInvalid, SealedStateInvalid: it does not hold.
         AggregateRefused, ReplyRefused: what the coordinator says of the closed rounds does not.
     """
-    number = offer.message.pass_number
-    _check_terms(site, offer, site.status(), applied, asked)
-    history = _checked_history(site, offer, applied)
+    number, closed = offer.message.pass_number, site.status().closed_rounds
+    _check_terms(site, offer, closed, applied, asked)
+    history = _checked_history(site, offer, closed[applied.training_round : number], applied)
     _check_acknowledged(site, offer, history.plan)
     base = site.store.load_state(applied.training_round)
     site.progress.enter("opening a snapshot", offer.round)
@@ -181,9 +189,9 @@ def apply_offer(site: Site, offer: Offer, applied: Applied, *, asked: int) -> Ap
 
 
 def _check_terms(
-    site: Site, offer: Offer, status: SessionStatus, applied: Applied, asked: int
+    site: Site, offer: Offer, closed: Sequence[int], applied: Applied, asked: int
 ) -> None:
-    message, closed = offer.message, status.closed_rounds
+    message = offer.message
     size = SnapshotSize.of(site.manifest.state_value_count)
     place = message.pass_number
     _refuse_if(
@@ -209,15 +217,16 @@ def _check_terms(
     )
 
 
-def _checked_history(site: Site, offer: Offer, applied: Applied) -> _History:
+def _checked_history(site: Site, offer: Offer, rounds: Sequence[int], applied: Applied) -> _History:
     """Follow the plans and sums from this site's own state to the offered one.
+
+    Args:
+        rounds: the closed rounds between, in order, the offered one last.
 
     Each plan names the state and the transcript that it starts from, so the last one, which the
     sites' acknowledgements name, holds the whole history. No sum is opened for that.
     """
     message = offer.message
-    first, last = applied.training_round, message.pass_number
-    rounds = site.status().closed_rounds[first:last]
     closures = [
         site.coordinator.snapshots.closure(number, acknowledgements=False) for number in rounds
     ]

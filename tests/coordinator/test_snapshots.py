@@ -150,6 +150,10 @@ def test_a_snapshot_goes_from_one_site_to_the_one_that_asked(bench: SnapshotBenc
     digest = digest_of(delivery)
     assert bench.download(digest) == chunks
     assert bench.download(digest, first=2) == chunks[2:]
+    with pytest.raises(NotAvailable, match="another snapshot"):
+        bench.download(bytes(32))
+    with pytest.raises(NotAvailable, match="only 3 chunks"):
+        bench.download(digest, first=3)
     assert not any(bench.wanted_of(site) for site in SITES), "nobody else is asked"
     bench.settle(digest)
     bench.settle(digest)  # a repetition changes nothing
