@@ -74,6 +74,7 @@ def session_manifest(
         certificate="threshold",
         factorization_digest=factorization.digest,
         value_count=factorization.vector_size,
+        state_value_count=values,
         base_hash=_HASH,
         tokenizer_hash=_HASH,
         initial_state_hash=hash_state(initial_state(values)),

@@ -83,7 +83,14 @@ def certify_inclusion(site: Site, plan: RoundPlan, digest: bytes, cohort: Checke
     site.signed.sign_inclusion(
         plan.round, statement.hex(), inclusion.sites, least=site.manifest.min_sites
     )
-    site.log({"type": "inclusion.signed", "round": plan.round, "inclusion_hash": statement.hex()})
+    site.log(
+        {
+            "type": "inclusion.signed",
+            "round": plan.round,
+            "inclusion_hash": statement.hex(),
+            "included": list(inclusion.sites),
+        }
+    )
     try:
         calls.co_sign_inclusion(plan.round, statement)
         if not reaches(site, plan.round, RoundPhase.AGGREGATING):

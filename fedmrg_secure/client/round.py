@@ -86,7 +86,14 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     digest = plan_hash(site.session, plan)
     if site.manifest.round_keys:
         site.signed.begin(SignedRound(round_number, applied.model_hash, digest.hex()))
-    site.log({"type": "round.planned", "round": round_number, "plan_hash": digest.hex()})
+    site.log(
+        {
+            "type": "round.planned",
+            "round": round_number,
+            "plan_hash": digest.hex(),
+            "base_state_hash": applied.model_hash,
+        }
+    )
     outgoing = site.store.outgoing(digest.hex())
     if outgoing is None:
         scheme = scheme_to_encrypt(site, plan, digest)

@@ -10,15 +10,18 @@ sum, the first sum is open too. Sums over two sets that differ in few sites woul
 sites' sum, so a second set from one state must be the first, or differ from it in as many sites as
 a sum must have; a third set, which could be combined with both, is refused.
 
-`state/signed.json` has the rounds of this session, oldest first.
+`state/signed.json` has the rounds of this session, oldest first. The site's log names the same
+statements, each before it is sent: where the record was lost, or is an older copy, `restore` brings
+back from the log what is missing, and the site stays out of those rounds.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from fedmrg_secure.client.durable import write_durably
 from fedmrg_secure.core.errors import FedmrgError
@@ -46,6 +49,7 @@ class SignedRound:
         cohort: of the cohort that it has co-signed.
         inclusion: of the included set that it has co-signed.
         included: the sites of that set, sorted.
+        restored: known from the log alone; this site takes no further part in the round.
     """
 
     round: int
@@ -56,6 +60,16 @@ class SignedRound:
     cohort: str = ""
     inclusion: str = ""
     included: tuple[str, ...] = ()
+    restored: bool = False
+
+
+_LOGGED: Final = {
+    "round.planned": {"plan_hash": "plan", "base_state_hash": "base_state"},
+    "round.committed": {"upload_root": "upload_root"},
+    "cohort.signed": {"cohort_hash": "cohort"},
+    "inclusion.signed": {"inclusion_hash": "inclusion", "included": "included"},
+}
+"""Events of the site's log, and which of their fields a record's entry has under which name."""
 
 
 class SigningRecord:
@@ -81,6 +95,8 @@ class SigningRecord:
         known = self._load()
         current = next((one for one in known if one.round == entry.round), None)
         if current is not None:
+            if current.restored:
+                raise _refused(f"what this site has signed in round {entry.round} was lost")
             if current.plan != entry.plan:
                 raise _refused(f"another plan of round {entry.round} was shown to this site before")
             return current
@@ -140,6 +156,32 @@ class SigningRecord:
                 )
         self._change(number, inclusion=inclusion, included=included)
 
+    def restore(self, events: Iterable[Mapping[str, Any]], session: str) -> tuple[int, ...]:
+        """Bring back what the site's log has of a session and the record has not.
+
+        Args:
+            events: of the log, in order.
+            session: the session's identifier, hex.
+
+        Returns:
+            The rounds that were brought back: the record was lost, or is an older copy.
+        """
+        known = {one.round: one for one in self._load()}
+        oldest = min(known, default=0)
+        lost = []
+        for number, logged in _logged_rounds(events, session).items():
+            mine = known.get(number)
+            missing = mine is None or any(
+                value != getattr(mine, name) for name, value in logged.items()
+            )
+            if number >= oldest and missing:
+                entry = mine or SignedRound(number, "", "")
+                known[number] = replace(entry, **logged, restored=True)
+                lost.append(number)
+        if lost:
+            self._save([known[number] for number in sorted(known)][-_KEPT:])
+        return tuple(lost)
+
     def _entry(self, number: int) -> SignedRound:
         entry = self.of_round(number)
         if entry is None:
@@ -163,6 +205,22 @@ class SigningRecord:
 
     def _save(self, entries: list[SignedRound]) -> None:
         write_durably(self._path, json.dumps([asdict(one) for one in entries]).encode())
+
+
+def _logged_rounds(events: Iterable[Mapping[str, Any]], session: str) -> dict[int, dict[str, Any]]:
+    """What the log has of each round of a session, by the names of `SignedRound`."""
+    rounds: dict[int, dict[str, Any]] = {}
+    current = ""
+    for event in events:
+        kind = event["type"]
+        if kind == "session.accepted":
+            current = event.get("session_hash", "")
+        elif kind in _LOGGED and current == session:
+            entry = rounds.setdefault(event["round"], {})
+            for field, name in _LOGGED[kind].items():
+                if field in event:
+                    entry[name] = tuple(event[field]) if name == "included" else event[field]
+    return rounds
 
 
 def _refused(why: str) -> SignatureRefused:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -40,6 +40,8 @@ from fedmrg_secure.protocol.envelope import Envelope
 from fedmrg_secure.protocol.messages import AggregateInfo, UploadManifest
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
 from fedmrg_secure.protocol.state import RoundState
+
+T = TypeVar("T")
 
 
 class Store:
@@ -145,6 +147,16 @@ class Store:
                 .order_by(t.EVENT.c.position)
             ).scalars()
             return [json.loads(body) for body in rows]
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """What a query of a module that keeps its own tables gives."""
+        with self._engine.connect() as tx:
+            return query(tx)
+
+    def change(self, write: Callable[[Connection], None]) -> None:
+        """A write of such a module, in a transaction of its own, without an event."""
+        with no_room_is_full(), self._engine.begin() as tx:
+            write(tx)
 
     def upload_manifest(self, round_number: int, site: str) -> UploadManifest | None:
         """The manifest that a site has signed for its upload of a round."""

@@ -133,6 +133,24 @@ ENVELOPE: Final = Table(
     Index("envelope_type", "round", "type"),
 )
 
+SNAPSHOT: Final = Table(
+    "snapshot",  # one row a site that has asked for one
+    METADATA,
+    Column("recipient", String(63), primary_key=True),
+    Column("request", LargeBinary, nullable=False),  # its RequestSnapshot envelope
+    Column("refused", Text, nullable=False),  # whose offers it has refused, joined by spaces
+    Column("offer", LargeBinary, nullable=False),  # the OfferSnapshot envelope; empty before
+    Column("complete", Boolean, nullable=False),
+)
+
+SNAPSHOT_CHUNK: Final = Table(
+    "snapshot_chunk",  # of the offer in the recipient's row
+    METADATA,
+    Column("recipient", String(63), primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("blob", String(64), nullable=False),
+)
+
 EVENT: Final = Table(
     "event",
     METADATA,

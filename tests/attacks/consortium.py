@@ -65,6 +65,7 @@ def make_manifest(sites: Sequence[str], **changes: Any) -> SessionManifest:
         "rotate_after": 10,
         "factorization_digest": "ab" * 32,
         "value_count": VALUES,
+        "state_value_count": VALUES,
         "base_hash": "cd" * 32,
         "tokenizer_hash": "ef" * 32,
         "initial_state_hash": BASE.hex(),

@@ -155,7 +155,7 @@ def test_a_database_of_the_first_release_is_brought_up_and_keeps_its_rounds(tmp_
         store.write(old, new, (), None, None)
     store.close()
     with sqlite3.connect(path) as database:  # as the first release left it
-        for table in ("holder", "deposit"):
+        for table in ("holder", "deposit", "snapshot", "snapshot_chunk"):
             database.execute(f"DROP TABLE {table}")
         database.execute("DROP INDEX envelope_type")
         database.execute("UPDATE alembic_version SET version_num = '0001'")

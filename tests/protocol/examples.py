@@ -6,6 +6,7 @@ from fedmrg_secure.core.merkle import merkle_root
 from fedmrg_secure.crypto.signing import SigningKey, verify_signature
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol import snapshots as sn
 from fedmrg_secure.protocol.phases import Presence, RoundPhase, SessionPhase
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
@@ -120,8 +121,28 @@ certified = st.one_of(
 )
 """Messages of rounds whose sites make keys of their own."""
 
+snapshots = st.one_of(
+    st.sampled_from([sn.RequestSnapshot(), sn.GetSnapshot()]),
+    st.builds(
+        lambda to, number, fixed, key, chunks: sn.OfferSnapshot(to, number, *fixed, key, *chunks),
+        names,
+        rounds,
+        st.tuples(hashes, hashes, hashes),
+        st.binary(min_size=80, max_size=80),
+        chunk_lists(),
+    ),
+    st.builds(sn.GetOfferStatus, names),
+    st.builds(sn.SnapshotDelivery, st.binary(max_size=100), st.integers(0, 65_536)),
+    st.builds(sn.DownloadSnapshot, hashes, st.integers(0, 65_535)),
+    st.builds(sn.SettleSnapshot, hashes, st.sampled_from(["", "FMRG-6261"])),
+    st.builds(sn.GetClosure, st.booleans()),
+    st.builds(sn.Closure, plans(), envelopes),
+)
+"""Messages of snapshots."""
+
 messages = st.one_of(
     certified,
+    snapshots,
     st.sampled_from(
         [m.GetSession(), m.Receipt(), m.GetStatus(), m.Heartbeat(), m.GetUploadStatus()]
     ),
@@ -129,7 +150,13 @@ messages = st.one_of(
     st.builds(m.SessionDelivery, st.binary(min_size=2, max_size=50)),
     st.builds(m.AcceptSession, weights),
     statuses(),
-    st.builds(m.Pulse, st.sampled_from(SessionPhase), rounds, st.sampled_from(RoundPhase)),
+    st.builds(
+        m.Pulse,
+        st.sampled_from(SessionPhase),
+        rounds,
+        st.sampled_from(RoundPhase),
+        st.binary(max_size=100),
+    ),
     st.builds(m.Announce, hashes, hashes),
     st.builds(m.PublishKey, rounds, names, st.binary(min_size=1, max_size=50)),
     st.builds(m.FetchKey, rounds),
