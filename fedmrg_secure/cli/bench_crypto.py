@@ -76,7 +76,8 @@ def bench_crypto(
 
     Normal updates are encrypted, added and opened, each row in a process of its own. Rates are in
     million parameters a second, the median over pieces of a vector: of processor time with one
-    thread, of the clock with more. Errors are those of the mean against float64; a ! marks a
+    thread, of the clock with more; the peers' encryption is also measured in turns with each of
+    ours, which gives the ratio. Errors are those of the mean against float64; a ! marks a
     width whose error bound is above max_error. ckks-multiparty has a row for each width on the
     wire; its coordinates are bounded by ten standard deviations, and its grid is as fine as fits.
     Several lists give every combination; --sweep varies one thing at a time. What was measured
