@@ -170,16 +170,22 @@ def show(output: Output, summary: dict[str, Any]) -> None:
             if not row["fits"]:
                 output.say(f"{_name(row)} does not fit: {row['reason']}")
             elif "encrypt_times_peers" in row and row["scheme"] != "insecure-plaintext":
-                output.say(
-                    f"{_name(row)} encrypts {row['encrypt_times_peers']:.1f} times as fast, opens "
-                    f"{row['open_times_peers']:.1f} times as fast and sends "
-                    f"{row['uplink_times_smaller']:.1f} times fewer bytes than the peers."
-                )
+                output.say(f"{_name(row)} {_beside_peers(row)}.")
     if any(row.get("within_max_error") is False for row in rows):
         output.say(
             f"! the error of the mean may exceed {summary['max_error']:g} of the range "
             "(secure_aggregation.max_error); fedmrg validate refuses such a session"
         )
+
+
+def _beside_peers(row: dict[str, Any]) -> str:
+    said = f"encrypts {row['encrypt_times_peers']:.1f} times as fast as the peers"
+    if "open_times_peers" not in row:  # their row comes last, and may be missing
+        return said
+    return (
+        f"{said}, opens {row['open_times_peers']:.1f} times as fast and sends "
+        f"{row['uplink_times_smaller']:.1f} times fewer bytes"
+    )
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -262,7 +262,7 @@ def test_what_was_measured_before_an_interrupt_is_shown(
 ) -> None:
     def interrupted(cases: list[Case], progress: Any) -> Iterator[dict[str, Any]]:
         progress(cases[0], 0.5)
-        yield row_of(Case("insecure-plaintext", 5000, 2, 20, 1))
+        yield row_of(Case("ckks-multiparty", 5000, 2, 20, 1, wire_bits=20))
         progress(cases[1], 0.1)
         raise KeyboardInterrupt
 
@@ -271,7 +271,8 @@ def test_what_was_measured_before_an_interrupt_is_shown(
     assert run_command(["bench", "crypto", "--quick", "--json", "--page", str(page)]) == INTERRUPTED
     captured = capsys.readouterr()
     summary = json.loads(captured.out)
-    assert [row["name"] for row in summary["rows"]] == ["insecure-plaintext"]
+    assert [row["name"] for row in summary["rows"]] == ["ckks-multiparty-20"]
     assert summary["complete"] is False
+    assert "times as fast as the peers." in captured.err
     assert "interrupted: 1 of 7 rows were measured" in captured.err
     assert "Only what was measured before is shown" in page.read_text(encoding="utf-8")
