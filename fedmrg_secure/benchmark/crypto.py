@@ -35,7 +35,6 @@ SWEEP_PARAMETERS: Final = (100_000, 1_000_000, 10_000_000, 50_000_000)
 SWEEP_SITES: Final = (2, 4, 10, 20, 50)
 _WALL_RATE: Final = "encrypt_wall_mparam_s"
 _COMPARED: Final = {
-    "encrypt_times_peers": ("encrypt_mparam_s", False),
     "open_times_peers": ("open_mparam_s", False),
     "uplink_times_smaller": ("uplink_bytes_per_parameter", True),
     "downlink_times_smaller": ("downlink_bytes_per_parameter", True),
@@ -164,7 +163,10 @@ def _point(row: dict[str, Any]) -> tuple[int, int]:
 def _compare(
     row: dict[str, Any], peers: dict[str, Any] | None, alone: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The row with its ratios: to the peers with one thread, to itself with more (of the clock)."""
+    """The row with its ratios: to the peers with one thread, to itself with more (of the clock).
+
+    That of encryption is in the row already, measured beside the peers' in one process.
+    """
     if not row["fits"]:
         return row
     if row["threads"] > 1:

@@ -33,6 +33,7 @@ from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY
 
 PEERS: Final = "tenseal-vectors"
 _LARGE_ARRAY_BYTES: Final = 1 << 24
+_YARDSTICKS: Final = 3
 _PIECES_A_THREAD: Final = 4
 """Pieces that are measured together where several threads work on them."""
 
@@ -126,6 +127,7 @@ def measure(case: Case) -> Iterator[dict[str, Any]]:
     except CapacityExceeded as error:
         yield {"row": {**_what(case), "fits": False, "reason": error.message}}
         return
+    yardstick = _Yardstick() if case.scheme != PEERS and case.threads == 1 else None
     base = _peak_memory_mb()
     # A site that has trained has freed large arrays, after which the allocator keeps what is freed
     # instead of handing it back page by page; this process shall be like it.
@@ -140,6 +142,8 @@ def measure(case: Case) -> Iterator[dict[str, Any]]:
     for times in range(case.repeats):
         for number, group in enumerate(groups):
             _measure_group(case, way, vector, group, threads, meter, found)
+            if yardstick is not None:
+                yardstick.measure(meter)
             done = (times + (number + 1) / len(groups)) / case.repeats
             spent = (time.perf_counter() - start) / case.seconds
             yield {"progress": min(1.0, max(done, spent))}
@@ -148,6 +152,22 @@ def measure(case: Case) -> Iterator[dict[str, Any]]:
         if spent >= 1:
             break
     yield {"row": _row(case, way, meter, found, base)}
+
+
+class _Yardstick:
+    """The peers' encryption between our groups, so that a ratio has both from the same seconds."""
+
+    def __init__(self) -> None:
+        self._way = PeersWay(1)
+        self._vector = np.random.default_rng(0).normal(0, UPDATE_SIGMA, PeersWay.piece_values)
+        self._way.encrypt(0, 0, self._vector)
+
+    def measure(self, meter: Meter) -> None:
+        for _ in range(_YARDSTICKS):
+            seconds: defaultdict[str, float] = defaultdict(float)
+            with meter.measure(seconds, "peers"):
+                self._way.encrypt(0, 0, self._vector)
+            meter.keep("peers", self._vector.size, seconds["peers"])
 
 
 def _way(case: Case) -> Way:
@@ -281,6 +301,10 @@ def _row(case: Case, way: Way, meter: Meter, found: Found, base_mb: float) -> di
         "error_bound": limits.error_bound * limits.range,
         "within_max_error": limits.error_bound <= case.max_error,
     }
+    if case.threads == 1:
+        peers = meter.rate("peers")
+        row["peers_encrypt_mparam_s"] = peers
+        row["encrypt_times_peers"] = row["encrypt_mparam_s"] / peers
     if case.scheme == CKKS_MULTIPARTY:
         row["engine"] = engine_name()
     return row
