@@ -212,6 +212,12 @@ def _not_private(config: RunConfig) -> Iterator[Finding]:
             "noise",
             "choose head, which follows from the noised head, or text",
         )
+    if config.model.dtype == "bfloat16":
+        yield Finding(
+            ("model", "dtype"),
+            "is bfloat16: with privacy, rounding lets a record's gradient depend on the batch",
+            "choose float32",
+        )
     if config.update.weighting == "records":
         yield Finding(
             ("update", "weighting"),

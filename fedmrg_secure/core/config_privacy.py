@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -45,6 +46,19 @@ class PrivacyConfig(Section):
     )
     max_records: int = Field(
         4, ge=1, description="of one patient in one step, chosen afresh each time"
+    )
+    budget: float = Field(
+        8.0, gt=0, le=1000, description="epsilon that the data set may lose in all runs at a site"
+    )
+    dataset: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        description="name of the data set in the site's ledger; absent: data.source",
+    )
+    ledgers: Path | None = Field(
+        None,
+        description="folder of the ledgers, a folder in it for each site; absent: ledgers in the "
+        "site's own folder, which `fedmrg run` makes anew for each run",
     )
     clip_norm: float = Field(
         1.0, gt=0, description="L2 bound on what one unit adds to one step's gradient"

@@ -7,9 +7,6 @@ from typing import Literal
 
 from fedmrg_secure.core.config import PhantomData, PrivacyConfig, RunConfig
 
-GRID_BITS = 24
-"""The grid that gradients are noised on has the step clip_norm / 2^GRID_BITS."""
-
 
 @dataclass(frozen=True, slots=True)
 class PrivacyTerms:
@@ -73,4 +70,3 @@ def public_population(config: RunConfig, site: str) -> int | None:
     if isinstance(config.data, PhantomData):
         return max(1, round(config.data.patients_per_centre * config.data.splits.train))
     return None
-

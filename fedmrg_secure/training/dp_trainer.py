@@ -21,7 +21,6 @@ from fedmrg_secure.core.config import TrainingConfig
 from fedmrg_secure.core.privacy_terms import PrivacyTerms
 from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.report_generator import ReportGenerator
-from fedmrg_secure.privacy.mechanism import discrete_gaussian
 from fedmrg_secure.privacy.randomness import NoiseStream
 from fedmrg_secure.training.baselines import add_proximal_gradient
 from fedmrg_secure.training.batches import ImageCache, make_batch
@@ -174,12 +173,14 @@ class _PrivateStepper:
         losses: list[Tensor] = []
         for group in microbatches(units, self._training.batch_size):
             indices = [index for unit in group for index in unit]
-            unit_of = torch.tensor([place for place, unit in enumerate(group) for _ in unit])
             batch = make_batch([records[index] for index in indices], cache, self._generator)
             self.truncated += batch.reports.truncated
             whole, parts = self._loss.of(batch, random)
             whole.sum().backward()
-            total.add(gradients.take(len(indices)), unit_of, len(group))
+            of_records, start = gradients.take(len(indices)), 0
+            for unit in group:
+                total.add(of_records, range(start, start + len(unit)))
+                start += len(unit)
             named = [whole, *(getattr(parts, name) for name in _LOSSES)]
             losses.append(torch.stack([value.detach() for value in named], dim=1))
         self._set_gradients(total, sum(map(len, losses)))
@@ -193,11 +194,9 @@ class _PrivateStepper:
     def _set_gradients(self, total: PrivateSum, taken: int) -> None:
         """What the optimiser sees: noised for what leaves, plain for what stays."""
         private = self._private
-
-        def noise(size, sigma):
-            return discrete_gaussian(size, sigma, private.stream)
-
-        released = total.release(private.noise_multiplier, private.terms.expected_batch, noise)
+        released = total.release(
+            private.noise_multiplier, private.terms.expected_batch, private.stream
+        )
         for name, parameter in self.noised.items():
             parameter.grad = torch.from_numpy(released[name]).to(parameter.device)
         if self._training.proximal_weight:

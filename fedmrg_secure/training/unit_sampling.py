@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Final, Literal, Protocol
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fedmrg_secure.data.records import Record
+from fedmrg_secure.privacy.events import Unit
+from fedmrg_secure.privacy.randomness import NoiseStream
 
 _WORD: Final = 1 << 64
-
-
-class Randomness(Protocol):
-    """Secret random words: `privacy.randomness.NoiseStream`."""
-
-    def words(self, count: int) -> npt.NDArray[np.uint64]:
-        """Independent uniform 64-bit words, shape (count,)."""
-        ...
 
 
 class UnitSampler:
@@ -47,10 +40,10 @@ class UnitSampler:
         self,
         records: Sequence[Record],
         *,
-        unit: Literal["patient", "record"],
+        unit: Unit,
         sampling_rate: float,
         max_records: int,
-        stream: Randomness,
+        stream: NoiseStream,
     ) -> None:
         if not 0 < sampling_rate <= 1:
             raise ValueError(f"sampling_rate must be in (0, 1], got {sampling_rate}")
