@@ -145,11 +145,9 @@ class _PrivateStepper:
         self._loss, self._optimiser, self._corrections = loss, optimiser, corrections
         self._all_shared = generator.shared_parameters()
         self._received = {name: p.detach().clone() for name, p in self._all_shared.items()}
-        shared = {name: p for name, p in self._all_shared.items() if p.requires_grad}
+        self._parts = noised_parts(generator, training)
         specialized = generator.specialized_parameters()
-        joint = bool(specialized) and training.boosting == "joint"
-        self._parts = (shared, specialized) if joint else (shared,)
-        self._local = [] if joint else list(specialized.values())
+        self._local = list(specialized.values()) if len(self._parts) == 1 else []
         self.noised: dict[str, nn.Parameter] = {
             n: p for part in self._parts for n, p in part.items()
         }
@@ -221,6 +219,18 @@ class _PrivateStepper:
         means = torch.cat(losses).mean(dim=0).tolist() if losses else [float("nan")] * 6
         named = dict(zip(("loss", *(f"{name}_loss" for name in _LOSSES)), means, strict=True))
         return StepReport(step=self._done, steps=self._training.local_steps, **named)
+
+
+def noised_parts(
+    generator: ReportGenerator, training: TrainingConfig
+) -> tuple[dict[str, nn.Parameter], ...]:
+    """What gets noise, by the groups that are clipped together: all that is shared and trained,
+    and with ``joint`` the specialized part."""
+    shared = {name: p for name, p in generator.shared_parameters().items() if p.requires_grad}
+    specialized = generator.specialized_parameters()
+    if specialized and training.boosting == "joint":
+        return shared, specialized
+    return (shared,)
 
 
 def _mean(values: list[float]) -> float:

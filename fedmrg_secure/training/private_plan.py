@@ -1,0 +1,54 @@
+"""How much noise a site's private training takes, and what a round of it costs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.core.privacy_terms import PrivacyTerms, privacy_terms
+from fedmrg_secure.privacy.accountant import calibrate
+from fedmrg_secure.privacy.events import PoissonSampling, PrivacyEvent
+from fedmrg_secure.privacy.randomness import NoiseStream
+from fedmrg_secure.training.dp_trainer import PrivateTraining
+from fedmrg_secure.training.private_sum import noise_of
+
+
+def plan_private_training(config: RunConfig, site: str) -> PrivateTraining:
+    """The private training of one site, with a fresh secret stream.
+
+    Args:
+        config: with a `privacy` section.
+        site: party name.
+
+    Raises:
+        BudgetCannotBeMet: no noise reaches `privacy.target_epsilon`.
+    """
+    terms = privacy_terms(config, site)
+    return PrivateTraining(terms, noise_multiplier(config, terms), NoiseStream.fresh())
+
+
+def noise_multiplier(config: RunConfig, terms: PrivacyTerms) -> float:
+    """As the configuration gives it, or the least that meets its target over the whole run."""
+    privacy = config.privacy
+    assert privacy is not None, "asked of a private run"
+    if privacy.noise_multiplier is not None:
+        return privacy.noise_multiplier
+    assert privacy.target_epsilon is not None, "one of the two is given"
+    return _calibrated(privacy.target_epsilon, terms.delta, terms.sampling_rate, terms.steps)
+
+
+def training_event(terms: PrivacyTerms, multiplier: float, size: int, steps: int) -> PrivacyEvent:
+    """Some noised steps as the accountant sees them.
+
+    Args:
+        terms: of the site.
+        multiplier: standard deviation of the noise over the clip bound.
+        size: values that get noise.
+        steps: how many.
+    """
+    return PrivacyEvent(noise_of(multiplier, size), PoissonSampling(terms.sampling_rate), steps)
+
+
+@lru_cache(maxsize=64)
+def _calibrated(target_epsilon: float, delta: float, rate: float, steps: int) -> float:
+    return calibrate(target_epsilon, delta, rate, steps)
