@@ -27,7 +27,7 @@ class PrivacyConfig(Section):
     noise_multiplier: float | None = Field(
         None,
         gt=0,
-        le=1000,
+        le=256,
         description="standard deviation of the noise over clip_norm, in place of target_epsilon",
     )
     delta: float = Field(

@@ -200,11 +200,20 @@ class _PrivateStepper:
         if self._training.proximal_weight:
             weight = self._training.proximal_weight
             add_proximal_gradient(self._all_shared, self._received, weight)
+        self._set_local_gradients(taken)
+
+    def _set_local_gradients(self, taken: int) -> None:
+        """Means over the records taken, clipped; none where they are not finite: to stop there
+        would tell that there is such a record."""
         for parameter in self._local:
             if parameter.grad is not None:
                 parameter.grad.div_(max(1, taken))
-        if self._local:
-            nn.utils.clip_grad_norm_(self._local, self._training.gradient_clip_norm)
+        if not self._local:
+            return
+        norm = nn.utils.clip_grad_norm_(self._local, self._training.gradient_clip_norm)
+        if not bool(torch.isfinite(norm)):
+            for parameter in self._local:
+                parameter.grad = None
 
     def _check_finite(self) -> None:
         """Of noised values alone: what a record's own loss was must not decide who goes on."""

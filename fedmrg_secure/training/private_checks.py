@@ -15,7 +15,6 @@ from typing import ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from opacus.grad_sample import GradSampleHooks
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -56,8 +55,8 @@ def check_privately_trainable(generator: ReportGenerator, training: TrainingConf
         training: the configuration's section.
 
     Raises:
-        NotPrivatelyTrainable: a module has BatchNorm in use, or trained values that Opacus does
-            not know how to part by record; names the module.
+        NotPrivatelyTrainable: a module is a BatchNorm in use, or has trained values that Opacus
+            cannot part by record (recurrent layers, layers with buffers); names the module.
         RecordsMix: the trial found a tensor whose gradient for a record depends on its company,
             or is not what the record alone gives; names the tensor.
     """
@@ -82,7 +81,7 @@ def _layers(generator: ReportGenerator) -> Iterator[NotPrivatelyTrainable]:
                     hint="set model.freeze_encoder, or choose an encoder with GroupNorm or "
                     "LayerNorm",
                 )
-        elif trained and type(module) not in GradSampleHooks.GRAD_SAMPLERS:
+        elif trained and (isinstance(module, nn.RNNBase) or list(module.buffers())):
             yield NotPrivatelyTrainable(
                 f"{name} is a {type(module).__name__} with trained values, which gives no "
                 "gradient of single records",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.privacy_terms import PrivacyTerms, privacy_terms
-from fedmrg_secure.privacy.accountant import calibrate
+from fedmrg_secure.privacy.accountant import BudgetCannotBeMet, calibrate
 from fedmrg_secure.privacy.events import PoissonSampling, PrivacyEvent
 from fedmrg_secure.privacy.randomness import NoiseStream
 from fedmrg_secure.training.dp_trainer import PrivateTraining
 from fedmrg_secure.training.private_sum import noise_of
+
+MOST_NOISE: Final = 256
+"""What the grid has room for: `mechanism.MAX_SIGMA` over `grid.SENSITIVITY`."""
 
 
 def plan_private_training(config: RunConfig, site: str) -> PrivateTraining:
@@ -34,7 +38,14 @@ def noise_multiplier(config: RunConfig, terms: PrivacyTerms) -> float:
     if privacy.noise_multiplier is not None:
         return privacy.noise_multiplier
     assert privacy.target_epsilon is not None, "one of the two is given"
-    return _calibrated(privacy.target_epsilon, terms.delta, terms.sampling_rate, terms.steps)
+    found = _calibrated(privacy.target_epsilon, terms.delta, terms.sampling_rate, terms.steps)
+    if found > MOST_NOISE:
+        raise BudgetCannotBeMet(
+            f"epsilon {privacy.target_epsilon:g} takes noise of {found:g} times the clip bound; "
+            f"{MOST_NOISE} is the most",
+            hint="take fewer steps, a smaller sampling rate, or a larger target",
+        )
+    return found
 
 
 def training_event(terms: PrivacyTerms, multiplier: float, size: int, steps: int) -> PrivacyEvent:

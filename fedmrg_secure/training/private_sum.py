@@ -92,7 +92,8 @@ class PrivateSum:
         released, start = {}, 0
         for name, shape in self._shapes.items():
             end = start + math.prod(shape)
-            released[name] = values[start:end].astype(np.float32).reshape(shape)
+            with np.errstate(over="ignore"):  # infinity, which the trainer finds
+                released[name] = values[start:end].astype(np.float32).reshape(shape)
             start = end
         return released
 
