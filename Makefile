@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# Test files side by side, a worker a core; many tests start a federation of processes themselves.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+
 .PHONY: help setup demo test test-all fuzz lint format docs proto base-model clean
 
 help:  ## list the targets
@@ -22,10 +25,10 @@ demo: $(READY)  ## train a report generator at four sites, encrypted, and write 
 	$(BIN)/fedmrg run configs/quickstart.yaml
 
 test: $(READY) lint  ## lint and the fast tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' $(SIDE_BY_SIDE)
 
 test-all: $(READY) lint  ## every test, the slow ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 fuzz: $(READY)  ## every parser of a peer's bytes, ten CPU-minutes each
 	$(BIN)/python -m tests.fuzz

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from sealed_state_vectors import snapshots_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocols" / "vectors" / "v1"
 N = 2048
@@ -273,7 +274,7 @@ def shamir_file() -> tuple[dict[str, str], list[Group]]:
         "a byte too few": good[:-1],
         "a byte too many": good + b"\0",
         "holder 0": share_bytes(0, shares[2]),
-        "holder 257": share_bytes(257, shares[2]),
+        "holder 1025": share_bytes(1025, shares[2]),
         "another version": good[:7] + b"\x02" + good[8:],
         "a coefficient that is q": share_bytes(2, [Q, *shares[2][1:]]),
         "the last coefficient is 2^30 - 1": share_bytes(2, [*shares[2][:-1], 2**30 - 1]),
@@ -398,7 +399,9 @@ FILES: dict[str, Callable[[], tuple[dict[str, str], list[Group]]]] = {
     "switching": switching_file,
     "encrypt": encrypt_file,
     "frames": frames_file,
+    "snapshots": snapshots_file,
 }
+ALGORITHMS = {"snapshots": "sealed-state"}
 
 
 def main() -> int:
@@ -407,7 +410,7 @@ def main() -> int:
         notes, groups = make()
         text = json.dumps(
             {
-                "algorithm": f"ckks-multiparty/{name}",
+                "algorithm": f"{ALGORITHMS.get(name, 'ckks-multiparty')}/{name}",
                 "schema": "fedmrg_vectors_v1",
                 "numberOfTests": sum(len(group["tests"]) for group in groups),
                 "header": ["Made by tools/make_vectors.py from docs/crypto-spec.md."],

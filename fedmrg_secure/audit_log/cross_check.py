@@ -33,6 +33,7 @@ _RECEIPTS: Final = {
     "inclusion.signed": "inclusion.signed",
     "share_sums.published": "share_sums.published",
     "round.acknowledged": "round.acknowledged",
+    "snapshot.requested": "snapshot.requested",
 }
 """What the coordinator logs of a site, and what that site logged of it."""
 
@@ -67,6 +68,7 @@ def cross_check(logs: Mapping[str, VerifiedLog]) -> None:
     _check_facts(logs)
     _check_models(logs)
     _check_commitments(logs)
+    _check_snapshots(logs)
     for site, log in logs.items():
         if site != COORDINATOR:
             _check_coordinator(coordinator, log)
@@ -135,6 +137,35 @@ def _check_commitments(logs: Mapping[str, VerifiedLog]) -> None:
                     raise LogInvalid(
                         party, event["seq"], f"its upload_root is not what {place[0]} committed to"
                     )
+
+
+def _check_snapshots(logs: Mapping[str, VerifiedLog]) -> None:
+    """A snapshot is the same for who sealed it, who carried it and who applied it."""
+    offered = {
+        (event["sender"], event["recipient"], event["round"], event["snapshot_root"]): event["seq"]
+        for event in logs[COORDINATOR].events
+        if event["type"] == "snapshot.offered"
+    }
+    sealed = {
+        (party, event["recipient"], event["round"], event["snapshot_root"])
+        for party in logs
+        for event in logs[party].events
+        if event["type"] == "snapshot.sealed"
+    }
+    for place, seq in offered.items():
+        if place[0] in logs and place not in sealed:
+            raise LogInvalid(
+                COORDINATOR, seq, f"{place[0]} did not log that it sealed this snapshot"
+            )
+    for party, log in logs.items():
+        for event in log.events:
+            if event["type"] != "snapshot.applied":
+                continue
+            place = (event["sender"], party, event["round"], event["snapshot_root"])
+            if place not in offered:
+                raise LogInvalid(
+                    party, event["seq"], "the coordinator did not log that it carried this snapshot"
+                )
 
 
 def _check_receipts(coordinator: VerifiedLog, site: VerifiedLog) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from fedmrg_secure.audit_log.checkpoint import (
     Checkpoint,
@@ -25,6 +25,7 @@ from fedmrg_secure.audit_log.files import (
     LOCK_FILE,
     NEWEST_FILE,
     LineFile,
+    read_lines,
 )
 from fedmrg_secure.audit_log.record import EventRefused, decode_entry, encode_entry
 from fedmrg_secure.core.canonical import JsonValue
@@ -129,6 +130,13 @@ class AuditLog:
     def head(self) -> Checkpoint:
         """The log's size and root now."""
         return Checkpoint(self._origin, self._tree.size, self._tree.root())
+
+    def events(self) -> Iterator[Mapping[str, Any]]:
+        """What is logged so far, in order, with ``seq`` and ``time``; read from the disk again."""
+        with self._lock:
+            lines = read_lines(self._folder / ENTRIES_FILE)[0][: self._tree.size]
+        for seq, line in enumerate(lines):
+            yield decode_entry(line, seq)
 
     def append(self, event: Mapping[str, JsonValue]) -> int:
         """Log one event and return its number; see `append_all`."""

@@ -38,6 +38,12 @@ EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "round.acknowledged": ("round",),
     "round.closed": ("round",),
     "round.aborted": ("round", "reason"),
+    "snapshot.requested": ("round",),
+    "snapshot.sealed": ("round", "recipient", "model_hash", "snapshot_root"),
+    "snapshot.offered": ("round", "sender", "recipient", "model_hash", "snapshot_root"),
+    "snapshot.applied": ("round", "sender", "model_hash", "transcript_hash", "snapshot_root"),
+    "snapshot.accepted": ("round", "sender", "recipient"),
+    "snapshot.refused": ("round", "sender", "code"),
     "site.lost": ("site",),
 }
 """Every type of event and the fields that it must have; other known fields may be added."""

@@ -1,9 +1,10 @@
 """One row of ``fedmrg bench crypto``, measured in a process of its own.
 
-The process plays every role, chunk by chunk as a federation streams: sites encrypt, the
-coordinator adds, a site opens. Its peak memory is thus an upper bound on each role's. Started as
-``python -m fedmrg_secure.benchmark.crypto_row CASE`` with a `Case` as JSON; prints JSON lines:
-``{"progress": share}`` while it runs and ``{"row": {...}}`` at the end.
+The process plays every role, piece by piece as a federation streams: sites encrypt, the coordinator
+adds, a site opens. One site's vector lies in memory whole, as at a site; so the peak memory is an
+upper bound on each role's. Started as ``python -m fedmrg_secure.benchmark.crypto_row CASE`` with a
+`Case` as JSON; prints JSON lines: ``{"progress": share}`` while it runs and ``{"row": {...}}`` at
+the end.
 """
 
 from __future__ import annotations
@@ -11,39 +12,30 @@ from __future__ import annotations
 import json
 import math
 import resource
+import statistics
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Protocol
+from itertools import repeat
+from typing import Any, Final
 
 import numpy as np
 
-from fedmrg_secure.core.types import FloatVector, ResidueVector
-from fedmrg_secure.crypto.capacity import check_capacity
-from fedmrg_secure.crypto.errors import CapacityExceeded, OpeningRefused
-from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, decode_frame, encode_frame
+from fedmrg_secure.benchmark.crypto_ways import UPDATE_SIGMA, OurWay, PeersWay, Way
+from fedmrg_secure.core.ahead import map_ahead
+from fedmrg_secure.core.types import FloatVector
+from fedmrg_secure.crypto.errors import CapacityExceeded
 from fedmrg_secure.crypto.multiparty.engine import engine_name
-from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty, RoundKey, add_shares, combine
-from fedmrg_secure.crypto.multiparty_budget import DEFAULT_WIRE_BITS
-from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, SchemeParameters
-from fedmrg_secure.crypto.peer_baseline import PRIME_BITS, VECTOR_VALUES, TensealVectors
-from fedmrg_secure.crypto.residues import add_mod
-from fedmrg_secure.crypto.scheme import Scheme
-from fedmrg_secure.crypto.schemes import make_scheme, needs_key, new_key
-from fedmrg_secure.update.fixed_point import FixedPoint
+from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY
 
 PEERS: Final = "tenseal-vectors"
-UPDATE_SIGMA: Final = 0.01
-"""Standard deviation of the made-up updates' coordinates."""
-
-COORDINATE_SIGMAS: Final = 10
-"""Bound on a coordinate for ``ckks-multiparty``, whose coordinates need one of their own: 0.1."""
-
-_SESSION: Final = bytes(32)
-_PLAN: Final = bytes(range(32))
+_LARGE_ARRAY_BYTES: Final = 1 << 24
+_YARDSTICKS: Final = 3
+_PIECES_A_THREAD: Final = 4
+"""Pieces that are measured together where several threads work on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +47,12 @@ class Case:
         parameters: values of one site's update.
         sites: uploads in the sum.
         precision_bits: of the fixed-point grid; the peers have none.
-        repeats: passes; the fastest counts for each phase.
+        repeats: passes over the vector.
+        threads: of a site that encrypts and opens.
+        seconds: after which no further piece is begun; the first is measured in any case.
         seed: of the made-up updates.
         wire_bits: of ``ckks-multiparty``; the others choose for themselves.
+        max_error: largest allowed error of a coordinate of the mean, as a share of the range.
     """
 
     scheme: str
@@ -65,245 +60,265 @@ class Case:
     sites: int
     precision_bits: int
     repeats: int
+    threads: int = 1
+    seconds: float = 3.0
     seed: int = 0
     wire_bits: int | None = None
+    max_error: float = 1e-5
 
     @property
     def name(self) -> str:
-        """The row's name."""
+        """The way that is measured."""
         return self.scheme if self.wire_bits is None else f"{self.scheme}-{self.wire_bits}"
-
-    @property
-    def clip_norm(self) -> float:
-        """Slightly above the norm that the made-up updates have."""
-        return 1.05 * UPDATE_SIGMA * math.sqrt(self.parameters) + 5 * UPDATE_SIGMA
 
     def to_json(self) -> str:
         """The process's argument."""
         return json.dumps(asdict(self))
 
 
-class Clock:
-    """Seconds of this process's processor time and bytes made, by phase.
+class Meter:
+    """Rates by phase, one a group of pieces.
 
-    Everything here runs on one thread, so on an idle machine these are seconds of the clock too.
+    With one thread the seconds are the process's processor time: on an idle machine the same as
+    seconds of the clock, on a busy one without the time that others had. With more they are
+    seconds of the clock.
     """
 
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.bytes: defaultdict[str, int] = defaultdict(int)
+    def __init__(self, threads: int) -> None:
+        self.clock = "processor" if threads == 1 else "wall"
+        self._now = time.process_time if threads == 1 else time.perf_counter
+        self._rates: defaultdict[str, list[float]] = defaultdict(list)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the processor time inside to `name`."""
-        start = time.process_time()
+    def measure(self, seconds: defaultdict[str, float], phase: str) -> Iterator[None]:
+        """Add the time inside to a group's seconds of a phase."""
+        start, wall_start = self._now(), time.perf_counter()
         yield
-        self.seconds[name] += time.process_time() - start
+        seconds[phase] += self._now() - start
+        seconds[f"{phase}_wall"] += time.perf_counter() - wall_start
+
+    def keep(self, phase: str, values: int, seconds: float) -> None:
+        """A group's figure; nothing where the phase took no time."""
+        if values and seconds > 0:
+            self._rates[phase].append(values / seconds)
+
+    def rate(self, phase: str) -> float | None:
+        """The median over groups, million values a second."""
+        rates = self._rates[phase]
+        return statistics.median(rates) / 1e6 if rates else None
 
 
-class Way(Protocol):
-    """A way to sum updates."""
+@dataclass(slots=True)
+class Found:
+    """What is added up over all groups."""
 
-    piece_values: int
-    wire_bits: float
-    precision_bits: int | None
-
-    def mean(self, index: int, updates: list[FloatVector], clock: Clock) -> FloatVector:
-        """The mean of the sites' updates of one piece, as a site gets to see it."""
-        ...
-
-
-class OurWay:
-    """A scheme of ours, with its frames."""
-
-    def __init__(self, case: Case) -> None:
-        self._values = case.parameters
-        if case.scheme == CKKS_MULTIPARTY:
-            self._codec, self._parameters = _finest_grid(case)
-            self._sites, self._opener = _round(case, self._parameters)
-        else:
-            self._codec = FixedPoint(case.clip_norm, case.precision_bits)
-            self._parameters = check_capacity(
-                case.scheme,
-                sites=case.sites,
-                clip_norm=case.clip_norm,
-                precision_bits=case.precision_bits,
-            )
-            key = new_key(self._parameters) if needs_key(self._parameters) else None
-            self._opener = make_scheme(self._parameters, key)
-            self._sites = [self._opener] * case.sites
-        self.precision_bits: int | None = self._codec.precision_bits
-        self.piece_values = self._parameters.chunk_values
-        self.wire_bits = self._parameters.residue_bits / self._parameters.digits
-
-    def mean(self, index: int, updates: list[FloatVector], clock: Clock) -> FloatVector:
-        """Encode, encrypt and frame; parse and add; frame, parse, open and decode."""
-        total: ResidueVector | None = None
-        openers = []
-        for site, update in enumerate(updates):
-            header = self._header(index, f"site-{site}", 1)
-            with clock.phase("encrypt"):
-                chunk = self._sites[site].encrypt_chunk(index, self._codec.encode(update))
-                frame = encode_frame(header, chunk.residues, chunk.openers)
-            clock.bytes["up"] += len(frame)
-            with clock.phase("receive"):
-                received = decode_frame(frame, header)
-            openers.append(received.openers)
-            if total is None:
-                total = received.residues
-                continue
-            with clock.phase("add"):
-                add_mod(total, received.residues, self._parameters.modulus)
-        if total is None:
-            raise ValueError("a sum needs at least one site")
-        header = self._header(index, AGGREGATE, len(updates))
-        frame = encode_frame(header, total, b"".join(openers))
-        clock.bytes["down"] += len(frame)
-        with clock.phase("open"):
-            received = decode_frame(frame, header)
-            opened = self._opener.open_chunk(
-                index,
-                received.residues,
-                received.openers_by_contributor(len(updates)),
-                updates[0].size,
-            )
-            return self._codec.decode(opened, len(updates))
-
-    def _header(self, index: int, sender: str, contributors: int) -> FrameHeader:
-        return FrameHeader.of_chunk(
-            self._parameters,
-            session=_SESSION,
-            round=1,
-            sender=sender,
-            chunk_index=index,
-            value_count=self._values,
-            contributors=contributors,
-        )
-
-
-def _finest_grid(case: Case) -> tuple[FixedPoint, SchemeParameters]:
-    """A grid of 16 units of the ring or more, so that the wire's rounding is what is measured."""
-    bound = COORDINATE_SIGMAS * UPDATE_SIGMA
-    for bits in range(30, 8, -1):
-        codec = FixedPoint(bound, bits)
-        try:
-            parameters = SchemeParameters.for_config(
-                case.scheme,
-                sites=case.sites,
-                max_abs_value=codec.max_abs_value,
-                wire_bits=case.wire_bits or DEFAULT_WIRE_BITS,
-            )
-        except CapacityExceeded:
-            continue
-        if parameters.scale >= 16:
-            return codec, parameters
-    raise CapacityExceeded(f"{case.sites} sites do not fit with {case.wire_bits} bits on the wire")
-
-
-def _round(case: Case, parameters: SchemeParameters) -> tuple[list[Scheme], Scheme]:
-    """Each site's scheme with a key of its own, and one that opens, compiled code loaded."""
-    trial = CkksMultiparty(parameters, _PLAN, 1, RoundKey.generate(parameters))
-    trial.encrypt_chunk(0, np.zeros(1, dtype=np.int64))
-    keys = [RoundKey.generate(parameters) for _ in range(case.sites)]
-    dealt = [key.shares(1, 1)[0] for key in keys]
-    sum_key = combine([add_shares(dealt)], 1)
-    opener = CkksMultiparty(parameters, _PLAN, case.parameters, sum_key=sum_key)
-    trial_sum = np.zeros(parameters.chunk_blocks(0, 1) * parameters.block_residues, np.uint64)
-    with suppress(OpeningRefused):
-        CkksMultiparty(parameters, _PLAN, 1, sum_key=sum_key).open_chunk(0, trial_sum, [b""], 1)
-    return [CkksMultiparty(parameters, _PLAN, case.parameters, key) for key in keys], opener
-
-
-class PeersWay:
-    """TenSEAL vectors at the parameters that other frameworks document."""
-
-    piece_values = VECTOR_VALUES
-    wire_bits = 2.0 * 2 * sum(PRIME_BITS[:-1])
-    precision_bits: int | None = None
-
-    def __init__(self) -> None:
-        self._vectors = TensealVectors()
-
-    def mean(self, index: int, updates: list[FloatVector], clock: Clock) -> FloatVector:
-        """Encrypt and serialise; load and add; serialise, load and decrypt."""
-        total = None
-        for update in updates:
-            with clock.phase("encrypt"):
-                upload = self._vectors.encrypt(update)
-            clock.bytes["up"] += len(upload)
-            with clock.phase("receive"):
-                received = self._vectors.load(upload)
-            if total is None:
-                total = received
-                continue
-            with clock.phase("add"):
-                total.add_(received)
-        if total is None:
-            raise ValueError("a sum needs at least one site")
-        download = bytes(total.serialize())
-        clock.bytes["down"] += len(download)
-        with clock.phase("open"):
-            return np.array(self._vectors.open(download)) / len(updates)
+    values: int = 0
+    pieces: int = 0
+    up: int = 0
+    down: int = 0
+    squares: float = 0.0
+    largest: float = 0.0
 
 
 def measure(case: Case) -> Iterator[dict[str, Any]]:
     """Progress objects, then the row."""
-    way: Way = PeersWay() if case.scheme == PEERS else OurWay(case)
-    pieces = -(-case.parameters // way.piece_values)
-    clocks = []
-    squares = largest = 0.0
-    for repeat in range(case.repeats):
-        clock = Clock()
-        for index in range(pieces):
-            updates = _updates(case, index, way.piece_values)
-            exact = np.mean(updates, axis=0)
-            error = np.abs(way.mean(index, updates, clock) - exact)
-            squares += float(error @ error)
-            largest = max(largest, float(error.max()))
-            yield {"progress": (repeat + (index + 1) / pieces) / case.repeats}
-        clocks.append(clock)
-    count = case.parameters * case.repeats
-    yield {"row": _row(case, way, clocks, math.sqrt(squares / count), largest)}
+    try:
+        way = _way(case)
+    except CapacityExceeded as error:
+        yield {"row": {**_what(case), "fits": False, "reason": error.message}}
+        return
+    yardstick = _Yardstick() if case.scheme != PEERS and case.threads == 1 else None
+    base = _peak_memory_mb()
+    # A site that has trained has freed large arrays, after which the allocator keeps what is freed
+    # instead of handing it back page by page; this process shall be like it.
+    np.empty(_LARGE_ARRAY_BYTES, dtype=np.uint8)
+    vector = np.random.default_rng(case.seed).standard_normal(case.parameters)
+    vector *= UPDATE_SIGMA
+    threads = case.threads if way.is_concurrent else 1
+    meter, found = Meter(case.threads), Found()
+    groups = _groups(-(-case.parameters // way.piece_values), threads)
+    _warm_up(case, way, vector, groups[0][:1])
+    start = time.perf_counter()
+    for times in range(case.repeats):
+        for number, group in enumerate(groups):
+            _measure_group(case, way, vector, group, threads, meter, found)
+            if yardstick is not None:
+                yardstick.measure(meter)
+            done = (times + (number + 1) / len(groups)) / case.repeats
+            spent = (time.perf_counter() - start) / case.seconds
+            yield {"progress": min(1.0, max(done, spent))}
+            if spent >= 1:
+                break
+        if spent >= 1:
+            break
+    yield {"row": _row(case, way, meter, found, base)}
 
 
-def _updates(case: Case, index: int, piece_values: int) -> list[FloatVector]:
-    """Normal updates of one piece, made anew each time so that nothing need be kept."""
-    count = min(piece_values, case.parameters - index * piece_values)
-    return [
-        np.random.default_rng((case.seed, index, site)).normal(0, UPDATE_SIGMA, count)
-        for site in range(case.sites)
-    ]
+class _Yardstick:
+    """The peers' encryption between our groups, so that a ratio has both from the same seconds."""
+
+    def __init__(self) -> None:
+        self._way = PeersWay(1)
+        self._vector = np.random.default_rng(0).normal(0, UPDATE_SIGMA, PeersWay.piece_values)
+        self._way.encrypt(0, 0, self._vector)
+
+    def measure(self, meter: Meter) -> None:
+        for _ in range(_YARDSTICKS):
+            seconds: defaultdict[str, float] = defaultdict(float)
+            with meter.measure(seconds, "peers"):
+                self._way.encrypt(0, 0, self._vector)
+            meter.keep("peers", self._vector.size, seconds["peers"])
 
 
-def _row(case: Case, way: Way, clocks: list[Clock], rms: float, largest: float) -> dict[str, Any]:
-    uploaded = case.parameters * case.sites
-    added = case.parameters * (case.sites - 1)
+def _way(case: Case) -> Way:
+    if case.scheme == PEERS:
+        return PeersWay(case.sites)
+    return OurWay(
+        case.scheme,
+        values=case.parameters,
+        sites=case.sites,
+        precision_bits=case.precision_bits,
+        wire_bits=case.wire_bits,
+    )
 
-    def rate(values: int, phase: str) -> float | None:
-        fastest = min(clock.seconds[phase] for clock in clocks)
-        return values / fastest / 1e6 if fastest else None
 
-    row: dict[str, Any] = {
+def _groups(pieces: int, threads: int) -> list[list[int]]:
+    """All pieces in groups: the last group first, then spread over the vector.
+
+    The last piece has the check block; and of a vector that is too long to be measured whole, what
+    is measured should lie everywhere.
+    """
+    size = 1 if threads == 1 else _PIECES_A_THREAD * threads
+    groups = [list(range(start, min(start + size, pieces))) for start in range(0, pieces, size)]
+    bits = max(1, (len(groups) - 1).bit_length())
+    spread = sorted(range(len(groups)), key=lambda place: int(f"{place:0{bits}b}"[::-1], 2))
+    return [groups[-1], *(groups[place] for place in spread if place != len(groups) - 1)]
+
+
+def _update(case: Case, vector: FloatVector, site: int, index: int, size: int) -> FloatVector:
+    """A site's piece: of the whole vector for the first, made anew each time for the others."""
+    piece = vector[index * size : (index + 1) * size]
+    if site == 0:
+        return piece
+    return np.random.default_rng((case.seed, index, site)).normal(0, UPDATE_SIGMA, piece.size)
+
+
+def _warm_up(case: Case, way: Way, vector: FloatVector, group: list[int]) -> None:
+    for index in group:
+        upload = way.encrypt(0, index, _update(case, vector, 0, index, way.piece_values))
+        way.receive(0, index, upload)
+
+
+def _measure_group(
+    case: Case,
+    way: Way,
+    vector: FloatVector,
+    group: list[int],
+    threads: int,
+    meter: Meter,
+    found: Found,
+) -> None:
+    """Encrypt, receive and add each site's pieces; then publish and open the sums."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    totals: list[Any] = []
+    exact: list[FloatVector] = []
+    for site in range(case.sites):
+        updates = [_update(case, vector, site, index, way.piece_values) for index in group]
+        with meter.measure(seconds, "encrypt"):
+            jobs = zip(repeat(site), group, updates, strict=False)
+            uploads = list(map_ahead(lambda job: way.encrypt(*job), jobs, workers=threads))
+        found.up += sum(map(len, uploads))
+        for place, (index, upload) in enumerate(zip(group, uploads, strict=True)):
+            with meter.measure(seconds, "receive"):
+                received = way.receive(site, index, upload)
+            if site == 0:
+                totals.append(received)
+                exact.append(updates[place].copy())
+                continue
+            with meter.measure(seconds, "add"):
+                way.add(totals[place], received)
+            exact[place] += updates[place]
+    downloads = [way.publish(*job) for job in zip(group, totals, strict=True)]
+    found.down += sum(map(len, downloads))
+    counts = [piece.size for piece in exact]
+    with meter.measure(seconds, "open"):
+        jobs_down = zip(group, downloads, counts, strict=True)
+        means = list(map_ahead(lambda job: way.open(*job), jobs_down, workers=threads))
+    for mean, total in zip(means, exact, strict=True):
+        error = np.abs(mean - total / case.sites)
+        found.squares += float(error @ error)
+        found.largest = max(found.largest, float(error.max()))
+    values = sum(counts)
+    found.values += values
+    found.pieces += len(group)
+    meter.keep("encrypt", values * case.sites, seconds["encrypt"])
+    meter.keep("encrypt_wall", values * case.sites, seconds["encrypt_wall"])
+    meter.keep("receive", values * case.sites, seconds["receive"])
+    meter.keep("add", values * (case.sites - 1), seconds["add"])
+    meter.keep("open", values, seconds["open"])
+
+
+def _what(case: Case) -> dict[str, Any]:
+    return {
         "scheme": case.scheme,
-        "wire_bits": way.wire_bits,
+        "name": case.name,
         "parameters": case.parameters,
         "sites": case.sites,
-        "uplink_bytes_per_parameter": clocks[0].bytes["up"] / uploaded,
-        "downlink_bytes_per_parameter": clocks[0].bytes["down"] / case.parameters,
-        "encrypt_mparam_s": rate(uploaded, "encrypt"),
-        "receive_mparam_s": rate(uploaded, "receive"),
-        "add_mparam_s": rate(added, "add"),
-        "open_mparam_s": rate(case.parameters, "open"),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
-        "rms_error": rms,
-        "max_error": largest,
+        "threads": case.threads,
+    }
+
+
+def _row(case: Case, way: Way, meter: Meter, found: Found, base_mb: float) -> dict[str, Any]:
+    share = -(-case.parameters // way.piece_values) / (found.pieces * case.parameters)
+    row: dict[str, Any] = {
+        **_what(case),
+        "fits": True,
+        "wire_bits": way.wire_bits,
+        # A vector's last piece takes as many bytes as any other.
+        "uplink_bytes_per_parameter": found.up / case.sites * share,
+        "downlink_bytes_per_parameter": found.down * share,
+        **{
+            f"{phase}_mparam_s": meter.rate(phase)
+            for phase in ("encrypt", "receive", "add", "open", "encrypt_wall")
+        },
+        "clock": meter.clock,
+        "measured_parameters": found.values,
+        "peak_memory_mb": _peak_memory_mb(),
+        "base_memory_mb": base_mb,
+        "rms_error": math.sqrt(found.squares / found.values),
+        "max_error": found.largest,
     }
     if case.scheme == PEERS:
         return {**row, "baseline": True}
-    row["precision_bits"] = way.precision_bits
+    limits = way.limits
+    assert limits is not None
+    row |= {
+        # Exact, of the whole vector, where only a part was measured too.
+        "uplink_bytes_per_parameter": limits.uplink_bytes / case.parameters,
+        "downlink_bytes_per_parameter": limits.downlink_bytes / case.parameters,
+        "precision_bits": limits.precision_bits,
+        "clip_range": limits.range,
+        "error_bound": limits.error_bound * limits.range,
+        "within_max_error": limits.error_bound <= case.max_error,
+    }
+    if case.threads == 1:
+        peers = meter.rate("peers")
+        row["peers_encrypt_mparam_s"] = peers
+        row["encrypt_times_peers"] = row["encrypt_mparam_s"] / peers
     if case.scheme == CKKS_MULTIPARTY:
-        row |= {"engine": engine_name(), "clip_range": COORDINATE_SIGMAS * UPDATE_SIGMA}
+        row["engine"] = engine_name()
     return row
+
+
+def _peak_memory_mb() -> float:
+    """The most memory that this process had so far, MB of 10^6 bytes."""
+    # Linux hands the starting process's peak down to `ru_maxrss`; VmHWM is this program's own.
+    with suppress(OSError), open("/proc/self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main() -> None:

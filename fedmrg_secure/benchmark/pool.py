@@ -18,7 +18,7 @@ OnProgress = Callable[[Job, float, str], None]
 """Told from any thread: the job, the share of it that is done, and what it is doing."""
 
 _LAST_LINES: Final = 4
-_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "0"}
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "0"}
 
 
 class JobFailed(FedmrgError):
@@ -115,7 +115,7 @@ class _Runner:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **ONE_THREAD},
                 # Ctrl-C reaches this process alone, which then ends its children.
                 start_new_session=True,
             )

@@ -6,39 +6,27 @@ write of a real run; only the training is left out.
 
 from __future__ import annotations
 
-import json
-import secrets
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from fedmrg_secure import __version__
-from fedmrg_secure.benchmark.round_site import CLIP_NORM, factorization_of, initial_state
-from fedmrg_secure.client.state import hash_state
-from fedmrg_secure.core.errors import FedmrgError
-from fedmrg_secure.crypto.capacity import check_capacity
+from fedmrg_secure.benchmark.loopback import (
+    FEDERATION,
+    RoundBenchmarkFailed,
+    lines_of,
+    peak_mb,
+    session_manifest,
+    started,
+)
 from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, CKKS_SHARED, INSECURE_PLAINTEXT
-from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.provisioning.local import provision_throwaway
 from fedmrg_secure.provisioning.site_kit import load_kit
 
-_FEDERATION: Final = "bench"
-_HASH: Final = "00" * 32
-_PATIENCE_S: Final = 600.0
 PHASES: Final = ("encrypt", "certify", "upload", "wait", "download", "open")
-
-
-class RoundBenchmarkFailed(FedmrgError):
-    """A process of a measured federation ended early or said nothing for too long."""
-
-    code: ClassVar[str] = "FMRG-8203"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +91,24 @@ def measure_round(case: RoundCase) -> dict[str, Any]:
     names = [f"site-{place:03}" for place in range(case.sites)]
     with tempfile.TemporaryDirectory(prefix="fedmrg-bench-") as scratch, ExitStack() as processes:
         folder = Path(scratch)
-        provision_throwaway(folder, _FEDERATION, names, "127.0.0.1")
+        provision_throwaway(folder, FEDERATION, names, "127.0.0.1")
         kit = load_kit(folder / "coordinator" / "kit")
-        _manifest(case, names, kit.roster.hash).write(folder / "coordinator" / "session.json")
+        manifest = session_manifest(
+            names,
+            kit.roster.hash,
+            scheme=case.scheme,
+            values=case.values,
+            precision_bits=case.precision_bits,
+            wire_bits=case.wire_bits,
+            rounds=case.rounds + 1,
+        )
+        manifest.write(folder / "coordinator" / "session.json")
         serve = ["coordinator", "serve", str(folder / "coordinator"), "--port", "0"]
-        coordinator = processes.enter_context(_process("fedmrg_secure.cli.main", serve))
-        port = next(line["port"] for line in _lines(coordinator) if line["event"] == "serving")
+        coordinator = processes.enter_context(started("fedmrg_secure.cli.main", serve))
+        port = next(line["port"] for line in lines_of(coordinator) if line["event"] == "serving")
         players = [
             processes.enter_context(
-                _process(
+                started(
                     "fedmrg_secure.benchmark.round_site",
                     [str(folder / "sites" / name), str(port), case.scheme],
                 )
@@ -122,8 +119,8 @@ def measure_round(case: RoundCase) -> dict[str, Any]:
         measured: list[list[dict[str, Any]]] = []
         for player in players:
             told = []
-            for line in _lines(player):
-                memory = max(memory, _peak_mb(coordinator))
+            for line in lines_of(player):
+                memory = max(memory, peak_mb(coordinator))
                 if line["event"] == "round":
                     told.append(line)
             measured.append(told)
@@ -159,80 +156,3 @@ def _row(case: RoundCase, measured: list[list[dict[str, Any]]], memory: int) -> 
         "downlink_bytes": last["down"],
         "coordinator_mb": memory,
     }
-
-
-def _manifest(case: RoundCase, names: Sequence[str], roster_hash: str) -> SessionManifest:
-    parameters = check_capacity(
-        case.scheme,
-        sites=case.sites,
-        clip_norm=CLIP_NORM,
-        precision_bits=case.precision_bits,
-        wire_bits=case.wire_bits,
-    )
-    factorization = factorization_of(case.values)
-    own_keys = case.scheme == CKKS_MULTIPARTY
-    return SessionManifest(
-        federation=_FEDERATION,
-        name="bench-round",
-        nonce=secrets.token_hex(32),
-        rounds=case.rounds + 1,
-        scheme=parameters.scheme,
-        scheme_parameters=parameters.to_json(),
-        scheme_digest=parameters.digest,
-        shared_key=case.scheme == CKKS_SHARED,
-        rotate_after=case.rounds + 1,
-        round_keys=own_keys,
-        colluders=int(own_keys),
-        certificate="threshold",
-        factorization_digest=factorization.digest,
-        value_count=factorization.vector_size,
-        base_hash=_HASH,
-        tokenizer_hash=_HASH,
-        initial_state_hash=hash_state(initial_state(case.values)),
-        software=__version__,
-        clip_norm=f"{CLIP_NORM}",
-        precision_bits=case.precision_bits,
-        weighting="uniform",
-        weights=dict.fromkeys(names, 1),
-        roster_hash=roster_hash,
-        min_sites=min(2, case.sites),
-        site_timeout_ms=60_000,
-        join_deadline_ms=120_000,
-        round_deadline_ms=600_000,
-    )
-
-
-@contextmanager
-def _process(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-def _lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """What a process says, line by line; an early end is an error with its last words."""
-    assert process.stdout is not None
-    started = time.monotonic()
-    for line in process.stdout:
-        yield json.loads(line)
-        if time.monotonic() - started > _PATIENCE_S:
-            raise RoundBenchmarkFailed("a process of the measured federation takes too long")
-    if process.wait() != 0:
-        assert process.stderr is not None
-        words = process.stderr.read().strip().splitlines() or ["no message"]
-        raise RoundBenchmarkFailed(f"a process of the measured federation ended: {words[-1]}")
-
-
-def _peak_mb(process: subprocess.Popen[str]) -> int:
-    """The most memory that a running process has had, MiB; 0 once it has ended."""
-    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-    peaks = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return round(int(peaks[0].split()[1]) / 2**10) if peaks else 0

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
 from fedmrg_secure.audit_log.log import AuditLog
 from fedmrg_secure.client.catch_up import catch_up
+from fedmrg_secure.client.heart import Heart
 from fedmrg_secure.client.policy import Terms, check_manifest
 from fedmrg_secure.client.privacy import open_ledger
 from fedmrg_secure.client.private_store import PrivateStore
@@ -19,6 +17,7 @@ from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.round import acknowledge, take_part
 from fedmrg_secure.client.signing_record import SigningRecord
 from fedmrg_secure.client.site import Site
+from fedmrg_secure.client.snapshot_sealing import forget_offers
 from fedmrg_secure.client.state import Applied, SiteStore, hash_state
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import FedmrgError, InputError
@@ -37,7 +36,7 @@ from fedmrg_secure.update.factorization import Factorization, State, make_factor
 from fedmrg_secure.update.fixed_point import FixedPoint
 
 _PACE_S: Final = 0.15
-_HEARTBEATS_PER_TIMEOUT: Final = 5
+_OVER: Final = (RoundPhase.CLOSED, RoundPhase.ABORTED)
 
 
 class NoTrainingData(InputError):
@@ -119,10 +118,12 @@ def _run_session(
         log.append({"type": "process.started", "site": identity.name})
         ledger = open_ledger(config, identity.name, folder)
         site = _join(identity, roster, config, model, store, ledger, log, client, progress)
-        with _heartbeats(site):
-            _take_part_until_the_end(site)
+        heart = Heart(site)
+        with heart.beating():
+            _take_part_until_the_end(site, heart)
         log.append({"type": "session.finished", "session_hash": site.session.hex()})
         store.forget_keys()
+        forget_offers(site)
         store.mark_finished()
 
 
@@ -186,6 +187,7 @@ def _join(
         roster_hash=roster.hash,
         factorization_digest=model.factorization.digest,
         value_count=model.factorization.vector_size,
+        state_value_count=sum(values.size for values in model.initial.values()),
         passes=model.factorization.passes,
         base_hash=model.generator.base_hash,
         tokenizer_hash=model.generator.tokenizer_hash,
@@ -203,6 +205,9 @@ def _join(
             f"the state of {identity.name} belongs to another session",
             hint="move its state folder away to join this session",
         )
+    signed = SigningRecord(store.folder)
+    if manifest.round_keys and (lost := signed.restore(log.events(), session)):
+        progress.emit("signing_record_restored", rounds=list(lost))
     site = Site(
         identity=identity,
         roster=roster,
@@ -211,7 +216,7 @@ def _join(
         coordinator=client,
         store=store,
         private=private,
-        signed=SigningRecord(store.folder),
+        signed=signed,
         records=model.records,
         trainer=model.trainer,
         factorization=model.factorization,
@@ -226,7 +231,7 @@ def _join(
     return site
 
 
-def _take_part_until_the_end(site: Site) -> None:
+def _take_part_until_the_end(site: Site, heart: Heart) -> None:
     """React to what the coordinator says until the session has finished."""
     logged = 0
     while True:
@@ -242,6 +247,9 @@ def _take_part_until_the_end(site: Site) -> None:
             return
         elif _awaits_acknowledgement(status, applied):
             acknowledge(site, applied)
+        elif _must_stay_out(site, status):
+            site.progress.enter("staying out", status.round)
+            heart.fall_silent()
         elif _is_open_to(site, status, applied):
             take_part(site, status.round, applied)
         else:
@@ -268,6 +276,19 @@ def _awaits_acknowledgement(status: SessionStatus, applied: Applied) -> bool:
     )
 
 
+def _must_stay_out(site: Site, status: SessionStatus) -> bool:
+    """The round counts on this site, which may have signed in it what it does not know any more.
+
+    It has lost its signing record of the round, or its nonce, and is not to be waited for.
+    """
+    planned = status.plan is not None and site.name in status.plan.sites
+    if not planned or status.round_phase in _OVER:
+        return False
+    signed = site.signed.of_round(status.round)
+    lost = signed is not None and signed.restored
+    return lost or not site.store.has_nonce(status.round)
+
+
 def _is_open_to(site: Site, status: SessionStatus, applied: Applied) -> bool:
     """The round takes this site, or still counts on it."""
     if status.round == applied.round:
@@ -275,28 +296,4 @@ def _is_open_to(site: Site, status: SessionStatus, applied: Applied) -> bool:
     if status.round_phase is RoundPhase.ANNOUNCING:
         return True
     planned = status.plan is not None and site.name in status.plan.sites
-    over = status.round_phase in (RoundPhase.CLOSED, RoundPhase.ABORTED)
-    return planned and not over
-
-
-@contextmanager
-def _heartbeats(site: Site) -> Iterator[None]:
-    """Tell the coordinator in the background that this site is alive, also while it trains."""
-    ended = threading.Event()
-    pause_s = site.manifest.site_timeout_ms / 1000 / _HEARTBEATS_PER_TIMEOUT
-
-    def beat() -> None:
-        while not ended.wait(pause_s):
-            try:
-                site.coordinator.heartbeat()
-            except FedmrgError:
-                continue  # the foreground's next call meets the same trouble and tells of it
-
-    heart = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    heart.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        site.coordinator.close()  # ends a call under way, which could outlast the coordinator
-        heart.join()  # a thread inside gRPC while the interpreter ends would abort the process
+    return planned and status.round_phase not in _OVER

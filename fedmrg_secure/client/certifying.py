@@ -17,7 +17,7 @@ from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Outgoing
 from fedmrg_secure.client.waiting import reaches
 from fedmrg_secure.protocol import certified as c
-from fedmrg_secure.protocol.certified_calls import hashes_of
+from fedmrg_secure.protocol.certified_calls import root_of
 from fedmrg_secure.protocol.errors import WrongPhase, WrongRound
 from fedmrg_secure.protocol.messages import RoundPlan
 from fedmrg_secure.protocol.phases import RoundPhase
@@ -28,8 +28,7 @@ def commit(site: Site, plan: RoundPlan, digest: bytes, outgoing: Outgoing) -> No
     if site.status().committed:
         return
     sealed = seal_shares(site, plan, digest)
-    hashes = tuple(one.hex() for one in hashes_of(sealed))
-    site.signed.commit(plan.round, outgoing.merkle_root, hashes)
+    site.signed.commit(plan.round, outgoing.merkle_root, root_of(sealed).hex())
     site.log(
         {
             "type": "round.committed",
@@ -84,7 +83,14 @@ def certify_inclusion(site: Site, plan: RoundPlan, digest: bytes, cohort: Checke
     site.signed.sign_inclusion(
         plan.round, statement.hex(), inclusion.sites, least=site.manifest.min_sites
     )
-    site.log({"type": "inclusion.signed", "round": plan.round, "inclusion_hash": statement.hex()})
+    site.log(
+        {
+            "type": "inclusion.signed",
+            "round": plan.round,
+            "inclusion_hash": statement.hex(),
+            "included": list(inclusion.sites),
+        }
+    )
     try:
         calls.co_sign_inclusion(plan.round, statement)
         if not reaches(site, plan.round, RoundPhase.AGGREGATING):

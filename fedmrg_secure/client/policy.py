@@ -46,6 +46,7 @@ class Terms:
         federation: from the site's own certificate.
         roster_hash: of the roster in its kit.
         factorization_digest, value_count, passes: of what its updates are made of.
+        state_value_count: values of the public state.
         base_hash, tokenizer_hash, initial_state_hash: of its own copy of the model.
     """
 
@@ -53,6 +54,7 @@ class Terms:
     roster_hash: str
     factorization_digest: str
     value_count: int
+    state_value_count: int
     passes: int
     base_hash: str
     tokenizer_hash: str
@@ -91,6 +93,7 @@ def check_manifest(
             ("certificate", manifest.certificate, secure.certificate),
             ("factorization", manifest.factorization_digest, terms.factorization_digest),
             ("values of an update", manifest.value_count, terms.value_count),
+            ("values of the state", manifest.state_value_count, terms.state_value_count),
             ("base model", manifest.base_hash, terms.base_hash),
             ("tokenizer", manifest.tokenizer_hash, terms.tokenizer_hash),
             ("initial state", manifest.initial_state_hash, terms.initial_state_hash),

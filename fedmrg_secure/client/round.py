@@ -31,7 +31,7 @@ from fedmrg_secure.client.state import Applied, Outgoing
 from fedmrg_secure.client.waiting import statuses
 from fedmrg_secure.core.ahead import map_ahead
 from fedmrg_secure.core.types import FloatVector
-from fedmrg_secure.crypto.frame import FrameHeader, encode_frame
+from fedmrg_secure.crypto.frame import FrameHeader, join_frame
 from fedmrg_secure.crypto.scheme import Scheme
 from fedmrg_secure.privacy.ledger import Reservation
 from fedmrg_secure.protocol.errors import WrongPhase, WrongRound
@@ -88,7 +88,14 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     digest = plan_hash(site.session, plan)
     if site.manifest.round_keys:
         site.signed.begin(SignedRound(round_number, applied.model_hash, digest.hex()))
-    site.log({"type": "round.planned", "round": round_number, "plan_hash": digest.hex()})
+    site.log(
+        {
+            "type": "round.planned",
+            "round": round_number,
+            "plan_hash": digest.hex(),
+            "base_state_hash": applied.model_hash,
+        }
+    )
     outgoing = site.store.outgoing(digest.hex())
     if outgoing is None:
         scheme = scheme_to_encrypt(site, plan, digest)
@@ -232,22 +239,21 @@ def _encrypt(
 ) -> Outgoing:
     """Fixed point, encryption and frames, chunk by chunk onto the site's own disk."""
     share = weight_share(site.weight, site.manifest.weights)
-    values = site.codec.encode(update, share)
 
     def frame(index: int) -> bytes:
-        place = scheme.parameters.chunk_slice(index, values.size)
-        chunk = scheme.encrypt_chunk(index, values[place])
+        place = scheme.parameters.chunk_slice(index, update.size)
+        chunk = scheme.encrypt_chunk(index, site.codec.encode(update[place], share))
         header = FrameHeader.of_chunk(
             scheme.parameters,
             session=site.session,
             round=plan.round,
             sender=site.name,
             chunk_index=index,
-            value_count=values.size,
+            value_count=update.size,
         )
-        return encode_frame(header, chunk.residues, chunk.openers)
+        return join_frame(header, chunk.packed, chunk.openers)
 
-    chunks = range(scheme.parameters.chunk_count(values.size))
+    chunks = range(scheme.parameters.chunk_count(update.size))
     workers = None if scheme.is_concurrent else 1
     return site.store.write_outgoing(digest.hex(), map_ahead(frame, chunks, workers=workers))
 

@@ -7,13 +7,14 @@ plan, sender and holder; the sum of shares travels the same way. The coordinator
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from fedmrg_secure.client.certificates import CheckedCohort, check_signatures
 from fedmrg_secure.client.policy import AggregateRefused
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.merkle import MerkleProofInvalid, check_inclusion, leaf_hash
 from fedmrg_secure.crypto.multiparty.scheme import (
     KeyShare,
     RoundKey,
@@ -23,7 +24,6 @@ from fedmrg_secure.crypto.multiparty.scheme import (
 )
 from fedmrg_secure.crypto.seal_key import SealedKeyInvalid, open_sealed, seal, sealing_info
 from fedmrg_secure.protocol import certified as c
-from fedmrg_secure.protocol.certified_calls import hashes_of
 from fedmrg_secure.protocol.errors import Conflict
 from fedmrg_secure.protocol.hashes import inclusion_hash, plan_hash
 from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
@@ -78,15 +78,16 @@ def publish_share_sum(
             be opened; the site is named.
     """
     place = plan.sites.index(site.name)
-    sealed = site.coordinator.certified.shares(plan.round)
-    if len(sealed) != len(inclusion.sites):
-        raise ShareRefused(f"{len(sealed)} shares came for {len(inclusion.sites)} included sites")
+    delivered = site.coordinator.certified.shares(plan.round)
+    if len(delivered) != len(inclusion.sites):
+        raise ShareRefused(
+            f"{len(delivered)} shares came for {len(inclusion.sites)} included sites"
+        )
     shares = []
-    for sender, data in zip(inclusion.sites, sealed, strict=True):
-        if hashlib.sha256(data).digest() != cohort.commitments[sender].share_hashes[place]:
-            raise ShareRefused(f"the share of {sender} is not the one it has committed to")
+    for sender, share in zip(inclusion.sites, delivered, strict=True):
+        _check_signed_for(sender, share, cohort.commitments[sender].shares_root, plan.sites, place)
         info = _info(site, _SHARE, plan.round, digest, sender=sender, recipient=site.name)
-        shares.append(_opened_share(site, sender, data, info, holder=place + 1))
+        shares.append(_opened_share(site, sender, share.sealed, info, holder=place + 1))
     total = add_shares(shares).to_bytes()
     statement = inclusion_hash(site.session, inclusion)
     sums = tuple(
@@ -152,26 +153,35 @@ def _share_sums(
     recipient = site.manifest.sites.index(site.name)
     shares: dict[str, KeyShare] = {}
     unusable = []
-    for data, sealed in zip(opening.publications, opening.sealed, strict=True):
+    for data, share in zip(opening.publications, opening.share_sums, strict=True):
         sender, _, published = site.coordinator.certified.signed(
             data, c.PublishShareSums, plan.round
         )
         if sender not in plan.sites or sender in shares:
             raise ShareRefused(f"{sender} holds no share of round {plan.round}, or came twice")
-        hashes = published.sum_hashes
-        named = hashes[recipient] if recipient < len(hashes) else b""
-        if published.inclusion_hash != statement or named not in hashes_of([sealed]):
-            unusable.append(f"{sender}: not the sum it has signed")
+        if published.inclusion_hash != statement:
+            unusable.append(f"{sender}: it has signed a sum of another included set")
             continue
         info = _info(
             site, _SUM, plan.round, opening.inclusion.plan_hash, sender=sender, recipient=site.name
         )
         try:
+            _check_signed_for(sender, share, published.sums_root, site.manifest.sites, recipient)
             holder = plan.sites.index(sender) + 1
-            shares[sender] = _opened_share(site, sender, sealed, info, holder=holder)
+            shares[sender] = _opened_share(site, sender, share.sealed, info, holder=holder)
         except ShareRefused as error:
             unusable.append(error.message)
     return list(shares.values()), unusable
+
+
+def _check_signed_for(
+    sender: str, share: c.ProvenShare, root: bytes, recipients: Sequence[str], place: int
+) -> None:
+    """Raise `ShareRefused` unless it is the one for recipient number `place` under `root`."""
+    try:
+        check_inclusion(leaf_hash(share.sealed), place, len(recipients), share.proof, root)
+    except MerkleProofInvalid as error:
+        raise ShareRefused(f"{sender}: not the share that it has signed for") from error
 
 
 def _opened_share(site: Site, sender: str, sealed: bytes, info: bytes, *, holder: int) -> KeyShare:

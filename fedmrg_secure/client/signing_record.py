@@ -10,15 +10,18 @@ sum, the first sum is open too. Sums over two sets that differ in few sites woul
 sites' sum, so a second set from one state must be the first, or differ from it in as many sites as
 a sum must have; a third set, which could be combined with both, is refused.
 
-`state/signed.json` has the rounds of this session, oldest first.
+`state/signed.json` has the rounds of this session, oldest first. The site's log names the same
+statements, each before it is sent: where the record was lost, or is an older copy, `restore` brings
+back from the log what is missing, and the site stays out of those rounds.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from fedmrg_secure.core.durable import write_durably
 from fedmrg_secure.core.errors import FedmrgError
@@ -42,20 +45,31 @@ class SignedRound:
         base_state: hash of the shared state that it starts from.
         plan: of the plan that this site has committed under.
         upload_root: of the update that this site has committed to.
-        share_hashes: of its sealed key shares, in the plan's order.
+        shares_root: over its sealed key shares.
         cohort: of the cohort that it has co-signed.
         inclusion: of the included set that it has co-signed.
         included: the sites of that set, sorted.
+        restored: known from the log alone; this site takes no further part in the round.
     """
 
     round: int
     base_state: str
     plan: str
     upload_root: str = ""
-    share_hashes: tuple[str, ...] = ()
+    shares_root: str = ""
     cohort: str = ""
     inclusion: str = ""
     included: tuple[str, ...] = ()
+    restored: bool = False
+
+
+_LOGGED: Final = {
+    "round.planned": {"plan_hash": "plan", "base_state_hash": "base_state"},
+    "round.committed": {"upload_root": "upload_root"},
+    "cohort.signed": {"cohort_hash": "cohort"},
+    "inclusion.signed": {"inclusion_hash": "inclusion", "included": "included"},
+}
+"""Events of the site's log, and which of their fields a record's entry has under which name."""
 
 
 class SigningRecord:
@@ -81,6 +95,8 @@ class SigningRecord:
         known = self._load()
         current = next((one for one in known if one.round == entry.round), None)
         if current is not None:
+            if current.restored:
+                raise _refused(f"what this site has signed in round {entry.round} was lost")
             if current.plan != entry.plan:
                 raise _refused(f"another plan of round {entry.round} was shown to this site before")
             return current
@@ -89,9 +105,9 @@ class SigningRecord:
         self._save([*known, entry][-_KEPT:])
         return entry
 
-    def commit(self, number: int, upload_root: str, share_hashes: tuple[str, ...]) -> None:
+    def commit(self, number: int, upload_root: str, shares_root: str) -> None:
         """Bind this site to an update and its key's shares, before the commitment is sent."""
-        self._change(number, upload_root=upload_root, share_hashes=share_hashes)
+        self._change(number, upload_root=upload_root, shares_root=shares_root)
 
     def sign_cohort(self, number: int, cohort: str) -> None:
         """Bind this site to a cohort.
@@ -140,6 +156,32 @@ class SigningRecord:
                 )
         self._change(number, inclusion=inclusion, included=included)
 
+    def restore(self, events: Iterable[Mapping[str, Any]], session: str) -> tuple[int, ...]:
+        """Bring back what the site's log has of a session and the record has not.
+
+        Args:
+            events: of the log, in order.
+            session: the session's identifier, hex.
+
+        Returns:
+            The rounds that were brought back: the record was lost, or is an older copy.
+        """
+        known = {one.round: one for one in self._load()}
+        oldest = min(known, default=0)
+        lost = []
+        for number, logged in _logged_rounds(events, session).items():
+            mine = known.get(number)
+            missing = mine is None or any(
+                value != getattr(mine, name) for name, value in logged.items()
+            )
+            if number >= oldest and missing:
+                entry = mine or SignedRound(number, "", "")
+                known[number] = replace(entry, **logged, restored=True)
+                lost.append(number)
+        if lost:
+            self._save([known[number] for number in sorted(known)][-_KEPT:])
+        return tuple(lost)
+
     def _entry(self, number: int) -> SignedRound:
         entry = self.of_round(number)
         if entry is None:
@@ -159,19 +201,26 @@ class SigningRecord:
         if not self._path.exists():
             return []
         entries = json.loads(self._path.read_text(encoding="utf-8"))
-        return [
-            SignedRound(
-                **{
-                    **entry,
-                    "share_hashes": tuple(entry["share_hashes"]),
-                    "included": tuple(entry["included"]),
-                }
-            )
-            for entry in entries
-        ]
+        return [SignedRound(**{**entry, "included": tuple(entry["included"])}) for entry in entries]
 
     def _save(self, entries: list[SignedRound]) -> None:
         write_durably(self._path, json.dumps([asdict(one) for one in entries]).encode())
+
+
+def _logged_rounds(events: Iterable[Mapping[str, Any]], session: str) -> dict[int, dict[str, Any]]:
+    """What the log has of each round of a session, by the names of `SignedRound`."""
+    rounds: dict[int, dict[str, Any]] = {}
+    current = ""
+    for event in events:
+        kind = event["type"]
+        if kind == "session.accepted":
+            current = event.get("session_hash", "")
+        elif kind in _LOGGED and current == session:
+            entry = rounds.setdefault(event["round"], {})
+            for field, name in _LOGGED[kind].items():
+                if field in event:
+                    entry[name] = tuple(event[field]) if name == "included" else event[field]
+    return rounds
 
 
 def _refused(why: str) -> SignatureRefused:

@@ -31,7 +31,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from fedmrg_secure.core.canonical import HASH_BYTES, tagged_hash
-from fedmrg_secure.core.durable import flush, write_durably
+from fedmrg_secure.core.durable import flush, write_durably, write_numbered
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.keys import SecretBytes
@@ -129,11 +129,21 @@ class SiteStore:
             return None
         try:
             number = json.loads(pointer.read_text(encoding="utf-8"))["training_round"]
-            return Applied(**json.loads(self._applied_path(number).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise SiteStateBroken(
-                f"the site's state cannot be read: {error}", location=str(pointer), hint=ANEW
-            ) from error
+            raise _unreadable(pointer, error) from error
+        return self.applied_at(number)
+
+    def applied_at(self, training_round: int) -> Applied:
+        """What this site has applied as the n-th round.
+
+        Raises:
+            SiteStateBroken: it is not there, or cannot be read.
+        """
+        path = self._applied_path(training_round)
+        try:
+            return Applied(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise _unreadable(path, error) from error
 
     def load_state(self, training_round: int) -> dict[str, npt.NDArray[np.float32]]:
         """The shared state after `training_round` applied rounds."""
@@ -262,18 +272,34 @@ class SiteStore:
         shutil.rmtree(self._outgoing_folder, ignore_errors=True)
 
     def nonce(self, round_number: int) -> bytes:
-        """This site's nonce of a round: fresh at the first call, the same after a restart."""
+        """This site's nonce of a round: fresh at the first call, the same after a restart.
+
+        It is fresh too where the file is a copy: a plan with the nonce of before is then not one
+        for this site, which can not know what it has signed under it.
+        """
+        known = self._known_nonce(round_number)
+        if known is not None:
+            return known
+        nonce = os.urandom(HASH_BYTES)
+        content = {"round": round_number, "nonce": nonce.hex()}
+        write_numbered(
+            self.folder / "nonce.json", lambda file: json.dumps({**content, "file": file}).encode()
+        )
+        return nonce
+
+    def has_nonce(self, round_number: int) -> bool:
+        """Whether this site has made a nonce for a round, and has its own file of it."""
+        return self._known_nonce(round_number) is not None
+
+    def _known_nonce(self, round_number: int) -> bytes | None:
         path = self.folder / "nonce.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content["round"] == round_number:
+            if (content["round"], content["file"]) == (round_number, path.stat().st_ino):
                 return bytes.fromhex(content["nonce"])
         except (OSError, ValueError, KeyError):
             pass
-        nonce = os.urandom(HASH_BYTES)
-        content = {"round": round_number, "nonce": nonce.hex()}
-        write_durably(path, json.dumps(content).encode())
-        return nonce
+        return None
 
     @property
     def _outgoing_folder(self) -> Path:
@@ -297,6 +323,12 @@ class SiteStore:
 
     def _key_path(self, epoch: int) -> Path:
         return self.folder / "keys" / f"epoch-{epoch}.key"
+
+
+def _unreadable(path: Path, error: Exception) -> SiteStateBroken:
+    return SiteStateBroken(
+        f"the site's state cannot be read: {error}", location=str(path), hint=ANEW
+    )
 
 
 def _frame_path(folder: Path, index: int) -> Path:

@@ -64,17 +64,28 @@ class BlobFolder:
         try:
             data = self._path(name).read_bytes()
         except OSError as error:
-            raise StorageDamaged(
-                f"a stored frame cannot be read: {error.strerror}",
-                hint="check the disk; the session cannot go on without this frame",
-                location=str(self._path(name)),
-            ) from error
+            raise _unreadable(self._path(name), error.strerror) from error
         if hashlib.sha256(data).hexdigest() != name:
             raise StorageDamaged(
                 "a stored frame has changed on disk",
                 hint="check the disk; the session cannot go on with this frame",
                 location=str(self._path(name)),
             )
+        return data
+
+    def read_slice(self, name: str, start: int, length: int) -> bytes:
+        """Some bytes of a blob, which whoever gets them has another way to check.
+
+        Raises:
+            StorageDamaged: they are not there.
+        """
+        try:
+            with self._path(name).open("rb") as file:
+                data = os.pread(file.fileno(), length, start)
+        except OSError as error:
+            raise _unreadable(self._path(name), error.strerror) from error
+        if len(data) != length:
+            raise _unreadable(self._path(name), "it is too short")
         return data
 
     def keep_only(self, names: set[str]) -> int:
@@ -93,6 +104,14 @@ class BlobFolder:
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
+
+
+def _unreadable(path: Path, why: str | None) -> StorageDamaged:
+    return StorageDamaged(
+        f"a stored frame cannot be read: {why}",
+        hint="check the disk; the session cannot go on without this frame",
+        location=str(path),
+    )
 
 
 def _flush_folder(folder: Path) -> None:

@@ -6,14 +6,20 @@ recipients alone. It decides nothing that a site does not check, and opens nothi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fedmrg_secure.coordinator.errors import StorageDamaged
 from fedmrg_secure.coordinator.ledger import Event
 from fedmrg_secure.coordinator.session import Session
-from fedmrg_secure.coordinator.shares import Kind, put_sealed
+from fedmrg_secure.coordinator.shares import (
+    Deposit,
+    Kind,
+    pack_records,
+    put_deposit,
+    unpack_record,
+)
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import state as s
 from fedmrg_secure.protocol.codec import Message
@@ -54,55 +60,79 @@ class CertifiedRounds:
         }
 
     def _deposit_shares(self, call: Call, message: c.DepositShares) -> Message:
-        with self._session.ledger.lock:
+        def may_come() -> tuple[Sequence[str], bool]:
             current = self._current(call)
             s.check_shares(current, call.site, message.plan_hash)
-            bound = call.site in current.committed
-            self._deposit(call, Kind.SHARE, current.cohort, message.sealed, bound=bound)
+            return current.cohort, call.site in current.committed
+
+        self._deposit(call, Kind.SHARE, message.sealed, may_come)
         return Receipt()
 
     def _deposit_share_sums(self, call: Call, message: c.DepositShareSums) -> Message:
-        session = self._session
-        with session.ledger.lock:
-            current = self._current(call)
+        def may_come() -> tuple[Sequence[str], bool]:
+            session, current = self._session, self._current(call)
             s.check_holder(current, call.site)
             due = inclusion_due(session.session_id, current)
             s.check_share_sums(current, call.site, message.inclusion_hash, due)
-            bound = call.site in current.share_sums
-            self._deposit(call, Kind.SHARE_SUM, session.manifest.sites, message.sealed, bound=bound)
+            return session.manifest.sites, call.site in current.share_sums
+
+        self._deposit(call, Kind.SHARE_SUM, message.sealed, may_come)
         return Receipt()
 
     def _deposit(
         self,
         call: Call,
         kind: Kind,
-        recipients: Sequence[str],
         sealed: Sequence[bytes],
-        *,
-        bound: bool,
+        may_come: Callable[[], tuple[Sequence[str], bool]],
     ) -> None:
-        """Keep what is sealed to each recipient, in the place of a deposit not signed for yet."""
+        """Keep what is sealed to each recipient, in the place of a deposit not signed for yet.
+
+        Megabytes are hashed and written outside the lock; before and after `may_come` tells, under
+        it, whose shares are due and whether the caller has signed for its deposit, or raises.
+        """
+        session, number = self._session, call.envelope.round
+        recipients, _ = may_come()
         if len(sealed) != len(recipients):
             raise InvalidMessage(f"{len(recipients)} recipients are due, {len(sealed)} came")
-        session, number = self._session, call.envelope.round
-        deposit = dict(zip(recipients, sealed, strict=True))
-        if session.store.sealed_by(number, kind, call.site) == deposit:
-            return
-        if bound:
-            raise Conflict(f"{call.site} has signed for other sealed shares in this round")
-        session.ledger.commit(
-            session.ledger.state, also=put_sealed(number, kind, call.site, deposit)
-        )
+        records, root = pack_records(sealed)
+        deposit = Deposit(session.blobs.put(records), root, len(sealed), len(sealed[0]))
+        with session.ledger.lock:
+            known = session.store.deposits(number, kind, call.site).get(call.site)
+            if known == deposit:
+                return
+            superfluous: Deposit | None = deposit
+            try:
+                _, bound = may_come()
+                if bound:
+                    raise Conflict(f"{call.site} has signed for other sealed shares in this round")
+                session.ledger.commit(
+                    session.ledger.state, also=put_deposit(number, kind, call.site, deposit)
+                )
+                superfluous = known
+            finally:
+                if superfluous is not None and not session.store.has_deposit(superfluous.blob):
+                    session.blobs.remove({superfluous.blob})
 
-    def _check_deposit(
-        self, call: Call, kind: Kind, recipients: Sequence[str], hashes: tuple[bytes, ...]
-    ) -> None:
+    def _check_deposit(self, call: Call, kind: Kind, root: bytes) -> None:
         """Raise `Conflict` unless the caller has deposited exactly what it signs for."""
-        deposit = self._session.store.sealed_by(call.envelope.round, kind, call.site)
-        if deposit.keys() != set(recipients):
+        deposits = self._session.store.deposits(call.envelope.round, kind, call.site)
+        deposit = deposits.get(call.site)
+        if deposit is None:
             raise Conflict(f"{call.site} has not deposited what it signs for")
-        if tuple(hashlib.sha256(deposit[name]).digest() for name in recipients) != hashes:
+        if deposit.root != root:
             raise Conflict(f"{call.site} has deposited other sealed shares than it signs for")
+
+    def _sealed_to(
+        self, number: int, kind: Kind, senders: Sequence[str], place: int
+    ) -> tuple[c.ProvenShare, ...]:
+        """What these senders have sealed to recipient number `place` of their deposits."""
+        deposits = self._session.store.deposits(number, kind)
+        blobs = self._session.blobs
+        return tuple(
+            unpack_record(blobs.read_slice(deposits[sender].blob, *deposits[sender].place(place)))
+            for sender in senders
+        )
 
     def _commit(self, call: Call, message: c.Commit) -> Message:
         with self._session.ledger.lock:
@@ -111,7 +141,7 @@ class CertifiedRounds:
                 return Receipt()
             commitment = s.Commitment(message.upload_root, call.envelope.digest)
             changed = s.commit(current, call.site, message.plan_hash, commitment)
-            self._check_deposit(call, Kind.SHARE, current.cohort, message.share_hashes)
+            self._check_deposit(call, Kind.SHARE, message.shares_root)
             self._record(
                 call,
                 current,
@@ -156,11 +186,15 @@ class CertifiedRounds:
         return Receipt()
 
     def _fetch_shares(self, call: Call, message: c.FetchShares) -> Message:
-        with self._session.ledger.lock:  # they are deleted when the round is over
-            current = self._current(call)
-            s.check_holder(current, call.site)
-            sealed = self._session.store.sealed_to(current.number, Kind.SHARE, call.site)
-        return c.SharesDelivery(tuple(sealed[site] for site in current.included))
+        current = self._current(call)
+        s.check_holder(current, call.site)
+        place = current.cohort.index(call.site)
+        try:
+            shares = self._sealed_to(current.number, Kind.SHARE, current.included, place)
+        except (StorageDamaged, KeyError):
+            s.check_holder(self._current(call), call.site)  # deleted when the round is over
+            raise
+        return c.SharesDelivery(shares)
 
     def _publish_share_sums(self, call: Call, message: c.PublishShareSums) -> Message:
         session = self._session
@@ -173,7 +207,7 @@ class CertifiedRounds:
             s.check_holder(current, call.site)
             due = inclusion_due(session.session_id, current)
             changed = s.publish_share_sum(current, call.site, message.inclusion_hash, due)
-            self._check_deposit(call, Kind.SHARE_SUM, session.manifest.sites, message.sum_hashes)
+            self._check_deposit(call, Kind.SHARE_SUM, message.sums_root)
             event: Event = {"type": "share_sums.published", "inclusion_hash": due.hex()}
             self._record(call, current, changed, event)
         return Receipt()
@@ -187,13 +221,13 @@ class CertifiedRounds:
             raise NotAvailable(f"round {number} has no sum that can be opened")
         assert found.plan is not None
         publishers = sorted(found.share_sums)
-        sealed = session.store.sealed_to(number, Kind.SHARE_SUM, call.site)
+        place = session.manifest.sites.index(call.site)
         return c.Opening(
             found.plan,
             inclusion_of(session.session_id, found),
             self._signed(number, T.CO_SIGN_INCLUSION, found.inclusion_signers),
             self._signed(number, T.PUBLISH_SHARE_SUMS, found.share_sums),
-            tuple(sealed[site] for site in publishers),
+            self._sealed_to(number, Kind.SHARE_SUM, publishers, place),
         )
 
     def _current(self, call: Call) -> s.RoundState:

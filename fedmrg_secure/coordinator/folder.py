@@ -6,6 +6,7 @@
     session.json     the session's manifest (written by the operator)
     coordinator.db   the session's state
     blobs/           frames
+    snapshots/       encrypted chunks of snapshots on their way
     log/             the tamper-evident log
 """
 
@@ -23,6 +24,7 @@ from fedmrg_secure.protocol.manifest import SessionManifest
 MANIFEST_FILE: Final = "session.json"
 DATABASE_FILE: Final = "coordinator.db"
 BLOB_FOLDER: Final = "blobs"
+SNAPSHOT_FOLDER: Final = "snapshots"
 _LOCK_FILE: Final = "coordinator.lock"
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select, update
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from fedmrg_secure.coordinator import tables as t
 from fedmrg_secure.protocol.codec import decode_as, encode_message
 from fedmrg_secure.protocol.messages import RoundPlan
 from fedmrg_secure.protocol.phases import RoundPhase
 from fedmrg_secure.protocol.state import Commitment, RoundState
+
+Rows = Mapping[str, dict[str, Any]]
+"""Of one table and round, by site."""
 
 
 def load_round(tx: Connection, number: int | None = None) -> RoundState | None:
@@ -47,8 +53,8 @@ def load_round(tx: Connection, number: int | None = None) -> RoundState | None:
     )
 
 
-def write_round(tx: Connection, state: RoundState) -> None:
-    """Put a round's state in the place of what stood of this round."""
+def write_round(tx: Connection, before: RoundState | None, state: RoundState) -> None:
+    """Write what has changed of a round since `before`, the latest state that stands written."""
     values = {
         "phase": int(state.phase),
         "base_state": state.base_state,
@@ -63,16 +69,25 @@ def write_round(tx: Connection, state: RoundState) -> None:
         tx.execute(
             insert(t.ROUND).values(number=state.number, aggregate=b"", transcript=b"", **values)
         )
-    _write_members(tx, state)
-    _write_holders(tx, state)
+    known = before if before is not None and before.number == state.number else None
+    for table, rows_of in ((t.PARTICIPATION, _members), (t.HOLDER, _holders)):
+        _write_changed(tx, table, rows_of(known) if known else {}, rows_of(state))
 
 
-def _write_members(tx: Connection, state: RoundState) -> None:
-    tx.execute(delete(t.PARTICIPATION).where(t.PARTICIPATION.c.round == state.number))
-    if not state.announced:
+def _write_changed(tx: Connection, table: Table, before: Rows, after: Rows) -> None:
+    """Only the rows that differ: with many sites a message of one must not rewrite them all."""
+    rows = [row for site, row in after.items() if row != before.get(site)]
+    if not rows:
         return
-    rows = [
-        {
+    stale = [row["site"] for row in rows if row["site"] in before]
+    if stale:
+        tx.execute(delete(table).where(table.c.round == rows[0]["round"], table.c.site.in_(stale)))
+    tx.execute(insert(table), rows)
+
+
+def _members(state: RoundState) -> Rows:
+    return {
+        site: {
             "round": state.number,
             "site": site,
             "nonce": nonce,
@@ -80,26 +95,23 @@ def _write_members(tx: Connection, state: RoundState) -> None:
             "model_hash": state.acknowledged.get(site, b""),
         }
         for site, nonce in state.announced.items()
-    ]
-    tx.execute(insert(t.PARTICIPATION), rows)
+    }
 
 
-def _write_holders(tx: Connection, state: RoundState) -> None:
+def _holders(state: RoundState) -> Rows:
     if not state.committed:  # nobody signs or publishes before somebody commits
-        return
-    tx.execute(delete(t.HOLDER).where(t.HOLDER.c.round == state.number))
-    nothing = Commitment(b"", b"")
-    rows = [
-        {
+        return {}
+    nothing, certified = Commitment(b"", b""), frozenset(state.certified)
+    return {
+        site: {
             "round": state.number,
             "site": site,
             "upload_root": state.committed.get(site, nothing).upload_root,
             "commitment": state.committed.get(site, nothing).digest,
-            "certified": site in state.certified,
+            "certified": site in certified,
             "signed_cohort": site in state.cohort_signers,
             "signed_inclusion": site in state.inclusion_signers,
             "gave_share_sum": site in state.share_sums,
         }
         for site in state.cohort
-    ]
-    tx.execute(insert(t.HOLDER), rows)
+    }

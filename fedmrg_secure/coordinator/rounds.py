@@ -25,6 +25,7 @@ from fedmrg_secure.coordinator.certified_rounds import (
 from fedmrg_secure.coordinator.key_epochs import epoch_of_round
 from fedmrg_secure.coordinator.ledger import ClosedRound, Event, LedgerState
 from fedmrg_secure.coordinator.session import Session
+from fedmrg_secure.coordinator.snapshots import forget_snapshots
 from fedmrg_secure.coordinator.store import drop_aggregate, set_aggregate
 from fedmrg_secure.coordinator.summing import sum_uploads
 from fedmrg_secure.core.merkle import merkle_root
@@ -360,12 +361,13 @@ def _fail(session: Session, cause: str, reason: str) -> None:
 
 
 def forget_uploads(session: Session) -> None:
-    """Remove uploads that no open round needs, and blobs that nothing refers to."""
+    """Remove uploads and snapshots that nobody needs, and blobs that nothing refers to."""
     state: LedgerState = session.ledger.state
     current = state.round
     open_round = current.number if current and not current.over and not state.ended else None
     session.store.drop_uploads(AGGREGATE, open_round)
     session.blobs.keep_only(session.store.blobs())
+    forget_snapshots(session)
 
 
 def _commit_round(session: Session, current: s.RoundState, *events: Event) -> None:

@@ -12,12 +12,19 @@ from fedmrg_secure import __version__
 from fedmrg_secure.coordinator.access import Access
 from fedmrg_secure.coordinator.blobs import BlobFolder
 from fedmrg_secure.coordinator.errors import NotRegisteredHere, SessionFailed
-from fedmrg_secure.coordinator.folder import BLOB_FOLDER, DATABASE_FILE, read_manifest
+from fedmrg_secure.coordinator.folder import (
+    BLOB_FOLDER,
+    DATABASE_FILE,
+    SNAPSHOT_FOLDER,
+    read_manifest,
+)
 from fedmrg_secure.coordinator.ledger import Event, EventLog, Ledger
+from fedmrg_secure.coordinator.memory import give_memory_back
 from fedmrg_secure.coordinator.presence import Presence
 from fedmrg_secure.coordinator.rounds import conduct, forget_uploads
 from fedmrg_secure.coordinator.service import CoordinatorService
 from fedmrg_secure.coordinator.session import Report, Session
+from fedmrg_secure.coordinator.snapshot_desk import SnapshotDesk
 from fedmrg_secure.coordinator.store import Store
 from fedmrg_secure.crypto.errors import (
     FrameLengthWrong,
@@ -68,6 +75,7 @@ def open_session(folder: Path, roster: Roster, log: EventLog, report: Report) ->
         ledger=ledger,
         store=store,
         blobs=BlobFolder(folder / BLOB_FOLDER),
+        snapshots=SnapshotDesk(ledger, store, BlobFolder(folder / SNAPSHOT_FOLDER)),
         access=Access(roster, manifest.sites),
         presence=Presence(manifest.site_timeout_ms / 1000, manifest.join_deadline_ms / 1000),
         report=report,
@@ -106,6 +114,7 @@ def serve_session(
         PortBusy: the port is taken.
         SessionFailed: the session has failed.
     """
+    give_memory_back()
     service = CoordinatorService(session)
     server = Server(
         service,

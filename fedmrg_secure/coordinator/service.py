@@ -13,10 +13,12 @@ from fedmrg_secure.coordinator.certified_rounds import CertifiedRounds, can_be_o
 from fedmrg_secure.coordinator.errors import StorageDamaged
 from fedmrg_secure.coordinator.ledger import Event, SiteRecord
 from fedmrg_secure.coordinator.session import Session
+from fedmrg_secure.coordinator.snapshots import Snapshots
 from fedmrg_secure.coordinator.store import add_sealed_key
 from fedmrg_secure.coordinator.uploads import Upload
 from fedmrg_secure.crypto.frame import AGGREGATE
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol import snapshots as sn
 from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope
 from fedmrg_secure.protocol.errors import (
@@ -37,6 +39,7 @@ class CoordinatorService:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._snapshots = Snapshots(session)
         self.informed: set[str] = set()
         """sites that have fetched the status of the ended session"""
         self._handlers: dict[type, Callable[[Call, Any], Message]] = {
@@ -51,6 +54,7 @@ class CoordinatorService:
             m.GetAggregate: self._get_aggregate,
             m.Acknowledge: self._acknowledge,
             **CertifiedRounds(session).handlers,
+            **self._snapshots.handlers,
         }
 
     @property
@@ -86,6 +90,18 @@ class CoordinatorService:
         for index in range(request.first_chunk, len(blobs)):
             self._session.heard(call.site)
             yield index, self._read_sum(call.envelope.round, blobs[index])
+
+    def begin_offer(self, call: Call, offer: sn.OfferSnapshot) -> UploadSink:
+        """Accept a snapshot's offer, new or resumed; see `snapshots.OfferUpload`."""
+        self._session.heard(call.site)
+        return self._snapshots.begin_offer(call, offer)
+
+    def snapshot_chunks(
+        self, call: Call, request: sn.DownloadSnapshot
+    ) -> Iterator[tuple[int, bytes]]:
+        """The encrypted chunks of the snapshot for the caller."""
+        self._session.heard(call.site)
+        return self._snapshots.chunks(call, request)
 
     def _read_sum(self, round_number: int, blob: str) -> bytes:
         try:
@@ -161,8 +177,9 @@ class CoordinatorService:
     def _heartbeat(self, call: Call, message: m.Heartbeat) -> Message:
         state = self._session.ledger.state
         if state.round is None:
-            return m.Pulse(state.phase, 0, RoundPhase.NONE)
-        return m.Pulse(state.phase, state.round.number, state.round.phase)
+            return m.Pulse(state.phase, 0, RoundPhase.NONE, b"")
+        wanted = self._snapshots.wanted_of(call.site)
+        return m.Pulse(state.phase, state.round.number, state.round.phase, wanted)
 
     def _announce(self, call: Call, message: m.Announce) -> Message:
         ledger = self._session.ledger
@@ -180,6 +197,7 @@ class CoordinatorService:
                     },
                     keep=call.envelope,
                 )
+        self._snapshots.has_caught_up(call.site)
         return m.Receipt()
 
     def _publish_key(self, call: Call, message: m.PublishKey) -> Message:

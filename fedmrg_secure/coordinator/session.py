@@ -12,6 +12,7 @@ from fedmrg_secure.coordinator.aggregate import site_header
 from fedmrg_secure.coordinator.blobs import BlobFolder
 from fedmrg_secure.coordinator.ledger import Ledger
 from fedmrg_secure.coordinator.presence import Presence
+from fedmrg_secure.coordinator.snapshot_desk import SnapshotDesk
 from fedmrg_secure.coordinator.store import Store
 from fedmrg_secure.crypto.frame import FrameHeader
 from fedmrg_secure.crypto.parameters import SchemeParameters
@@ -36,6 +37,7 @@ class Session:
     ledger: Ledger
     store: Store
     blobs: BlobFolder
+    snapshots: SnapshotDesk
     access: Access
     presence: Presence
     report: Report

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -33,13 +33,15 @@ from fedmrg_secure.coordinator.ledger import (
     SiteRecord,
 )
 from fedmrg_secure.coordinator.round_rows import load_round, write_round
-from fedmrg_secure.coordinator.shares import Kind, drop_shares, sealed_by, sealed_to
+from fedmrg_secure.coordinator.shares import Deposit, Kind, deposits, drop_shares
 from fedmrg_secure.core.canonical import canonical_json
 from fedmrg_secure.protocol.codec import MessageType, decode_as, encode_message
 from fedmrg_secure.protocol.envelope import Envelope
 from fedmrg_secure.protocol.messages import AggregateInfo, UploadManifest
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
 from fedmrg_secure.protocol.state import RoundState
+
+T = TypeVar("T")
 
 
 class Store:
@@ -115,7 +117,7 @@ class Store:
         with self._engine.begin() as tx:
             _write_session(tx, old, new)
             if new.round is not None and new.round != old.round:
-                write_round(tx, new.round)
+                write_round(tx, old.round, new.round)
             for closed in new.closed[len(old.closed) :]:
                 tx.execute(
                     update(t.ROUND)
@@ -145,6 +147,16 @@ class Store:
                 .order_by(t.EVENT.c.position)
             ).scalars()
             return [json.loads(body) for body in rows]
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """What a query of a module that keeps its own tables gives."""
+        with self._engine.connect() as tx:
+            return query(tx)
+
+    def change(self, write: Callable[[Connection], None]) -> None:
+        """A write of such a module, in a transaction of its own, without an event."""
+        with no_room_is_full(), self._engine.begin() as tx:
+            write(tx)
 
     def upload_manifest(self, round_number: int, site: str) -> UploadManifest | None:
         """The manifest that a site has signed for its upload of a round."""
@@ -198,9 +210,10 @@ class Store:
             drop_shares(tx, open_round)
 
     def blobs(self) -> set[str]:
-        """Names of all blobs that a chunk refers to."""
+        """Names of all blobs that a chunk or a deposit refers to."""
         with self._engine.connect() as tx:
-            return set(tx.execute(select(t.CHUNK.c.blob)).scalars())
+            chunks = tx.execute(select(t.CHUNK.c.blob)).scalars()
+            return {*chunks, *tx.execute(select(t.DEPOSIT.c.blob)).scalars()}
 
     def aggregate(self, round_number: int) -> AggregateInfo | None:
         """The published sum of a round."""
@@ -225,15 +238,18 @@ class Store:
             )
             return {str(row[0]): bytes(row[1]) for row in rows}
 
-    def sealed_by(self, round_number: int, kind: Kind, sender: str) -> dict[str, bytes]:
-        """See `shares.sealed_by`."""
+    def deposits(
+        self, round_number: int, kind: Kind, sender: str | None = None
+    ) -> dict[str, Deposit]:
+        """See `shares.deposits`."""
         with self._engine.connect() as tx:
-            return sealed_by(tx, round_number, kind, sender)
+            return deposits(tx, round_number, kind, sender)
 
-    def sealed_to(self, round_number: int, kind: Kind, recipient: str) -> dict[str, bytes]:
-        """See `shares.sealed_to`."""
+    def has_deposit(self, blob: str) -> bool:
+        """Whether a deposit is in this blob."""
         with self._engine.connect() as tx:
-            return sealed_to(tx, round_number, kind, recipient)
+            query = select(t.DEPOSIT.c.blob).where(t.DEPOSIT.c.blob == blob).limit(1)
+            return tx.execute(query).first() is not None
 
     def sealed_key(self, epoch: int, recipient: str) -> bytes | None:
         """The maker's envelope with the epoch's key for `recipient`."""

@@ -74,15 +74,16 @@ HOLDER: Final = Table(
     Column("gave_share_sum", Boolean, nullable=False),
 )
 
-SEALED_SHARE: Final = Table(
-    "sealed_share",
+DEPOSIT: Final = Table(
+    "deposit",  # sealed shares or share sums of one site, see `shares`
     METADATA,
     Column("round", Integer, primary_key=True, autoincrement=False),
     Column("kind", Integer, primary_key=True, autoincrement=False),  # `shares.Kind`
     Column("sender", String(63), primary_key=True),
-    Column("recipient", String(63), primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
-    Index("sealed_share_recipient", "round", "kind", "recipient"),
+    Column("blob", String(64), nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("recipients", Integer, nullable=False),
+    Column("sealed_bytes", Integer, nullable=False),
 )
 
 UPLOAD: Final = Table(
@@ -130,6 +131,24 @@ ENVELOPE: Final = Table(
     Column("envelope", LargeBinary, nullable=False),
     Index("envelope_round", "round", "sender"),
     Index("envelope_type", "round", "type"),
+)
+
+SNAPSHOT: Final = Table(
+    "snapshot",  # one row a site that has asked for one
+    METADATA,
+    Column("recipient", String(63), primary_key=True),
+    Column("request", LargeBinary, nullable=False),  # its RequestSnapshot envelope
+    Column("refused", Text, nullable=False),  # whose offers it has refused, joined by spaces
+    Column("offer", LargeBinary, nullable=False),  # the OfferSnapshot envelope; empty before
+    Column("complete", Boolean, nullable=False),
+)
+
+SNAPSHOT_CHUNK: Final = Table(
+    "snapshot_chunk",  # of the offer in the recipient's row
+    METADATA,
+    Column("recipient", String(63), primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("blob", String(64), nullable=False),
 )
 
 EVENT: Final = Table(

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write beside the place, flush, rename; durable on return."""
+    write_numbered(path, lambda _: content, mode)
+
+
+def write_numbered(path: Path, content: Callable[[int], bytes], mode: int = 0o644) -> None:
+    """As `write_durably`, of what `content` gives for the number (inode) of the file it goes to.
+
+    A copy of the file, such as a restored backup, has another number than the one it speaks of.
+    """
     scratch = path.with_name(path.name + ".part")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+        file.write(content(os.fstat(file.fileno()).st_ino))
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)

@@ -186,7 +186,24 @@ def encode_frame(header: FrameHeader, residues: ResidueVector, openers: bytes) -
             f"bytes, got {residues.shape} and {len(openers)}"
         )
     check_residues(residues, header.parameters.modulus)
-    return header.to_bytes() + pack(residues, header.parameters.residue_bits) + openers
+    return join_frame(header, pack(residues, header.parameters.residue_bits), openers)
+
+
+def join_frame(header: FrameHeader, packed: bytes | memoryview, openers: bytes) -> bytes:
+    """`encode_frame` of residues that are packed already (`scheme.EncryptedChunk`).
+
+    Args:
+        header: says how many bytes there must be.
+        packed: residues below the modulus, as `residues.pack` lays them out.
+        openers: `header.openers_bytes` bytes.
+    """
+    frame = b"".join((header.to_bytes(), packed, openers))
+    if len(openers) != header.openers_bytes or len(frame) != header.frame_bytes:
+        raise ValueError(
+            f"the header wants a frame of {header.frame_bytes} bytes, {header.openers_bytes} of "
+            f"them openers, got {len(frame)} and {len(openers)}"
+        )
+    return frame
 
 
 def decode_frame(data: bytes, expected: FrameHeader) -> Frame:

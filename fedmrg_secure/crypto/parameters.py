@@ -28,7 +28,7 @@ SCHEMES: Final = (CKKS_SHARED, INSECURE_PLAINTEXT, CKKS_MULTIPARTY)
 
 RING_DEGREE: Final = 2048
 MAX_DIGITS: Final = 3
-MAX_SITES: Final = 256
+MAX_SITES: Final = 1024
 """Keeps an aggregate frame, with an opener of every site, below gRPC's 4 MB."""
 
 BLOCKS_PER_CHUNK: Final = 64

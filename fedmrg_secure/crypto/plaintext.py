@@ -35,8 +35,10 @@ class InsecurePlaintext:
     def encrypt_chunk(self, index: int, values: IntVector) -> EncryptedChunk:
         """The integers modulo the modulus; no opener."""
         blocks = to_blocks(values, self.parameters)
-        residues = np.where(blocks < 0, blocks + self.parameters.modulus, blocks)
-        return EncryptedChunk(residues.reshape(-1).astype(np.uint64), b"")
+        residues = blocks.astype(np.uint64).reshape(-1)
+        # Modulo 2^64 a negative value is huge, and small with the modulus more.
+        np.minimum(residues, residues + np.uint64(self.parameters.modulus), out=residues)
+        return EncryptedChunk.of(residues, b"", self.parameters)
 
     def open_chunk(
         self, index: int, residues: ResidueVector, openers: Sequence[bytes], value_count: int

@@ -16,6 +16,7 @@ import numpy as np
 from fedmrg_secure.core.types import FloatVector, IntVector, ResidueVector
 from fedmrg_secure.crypto.errors import OpeningRefused, ValuesOutOfRange
 from fedmrg_secure.crypto.parameters import SchemeParameters
+from fedmrg_secure.crypto.residues import check_residues, pack, unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,33 @@ class EncryptedChunk:
     """One chunk as it goes into a frame.
 
     Attributes:
-        residues: shape (blocks * block_residues,), uint64, each below the modulus.
+        packed: blocks * block_residues residues below the modulus, laid out as by `residues.pack`.
         openers: blocks * opener_bytes bytes, opaque to the coordinator.
+        residue_bits: width of a packed residue.
     """
 
-    residues: ResidueVector
+    packed: bytes | memoryview
     openers: bytes
+    residue_bits: int
+
+    @classmethod
+    def of(
+        cls, residues: ResidueVector, openers: bytes, parameters: SchemeParameters
+    ) -> EncryptedChunk:
+        """A chunk of residues that are not packed yet.
+
+        Raises:
+            ResidueOutOfRange: a residue is at or above the modulus.
+        """
+        check_residues(residues, parameters.modulus)
+        return cls(pack(residues, parameters.residue_bits), openers, parameters.residue_bits)
+
+    @property
+    def residues(self) -> ResidueVector:
+        """Shape (blocks * block_residues,), uint64; unpacked anew at each call."""
+        # A block has a multiple of 8 residues, so no bit of the last byte is unused.
+        count = 8 * len(self.packed) // self.residue_bits
+        return unpack(self.packed, count, self.residue_bits)
 
 
 class Scheme(Protocol):

@@ -102,7 +102,7 @@ class CkksShared:
             slots.real, slots.imag = np.split(block, 2)
             c0[row], seed = self._encrypt(slots.tolist())
             seeds.append(seed)
-        return EncryptedChunk(c0.reshape(-1), b"".join(seeds))
+        return EncryptedChunk.of(c0.reshape(-1), b"".join(seeds), self._parameters)
 
     def open_chunk(
         self, index: int, residues: ResidueVector, openers: Sequence[bytes], value_count: int

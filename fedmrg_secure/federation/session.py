@@ -80,6 +80,7 @@ def make_manifest(
 ) -> SessionManifest:
     """The manifest of a fresh session; `weights` holds each site's largest weight."""
     own_keys = parameters.scheme == CKKS_MULTIPARTY
+    initial = factorization.initial(generator.shared_state())
     return SessionManifest(
         federation=roster.federation,
         name=config.name,
@@ -95,9 +96,10 @@ def make_manifest(
         certificate=config.secure_aggregation.certificate,
         factorization_digest=factorization.digest,
         value_count=factorization.vector_size,
+        state_value_count=sum(values.size for values in initial.values()),
         base_hash=generator.base_hash,
         tokenizer_hash=generator.tokenizer_hash,
-        initial_state_hash=hash_state(factorization.initial(generator.shared_state())),
+        initial_state_hash=hash_state(initial),
         software=__version__,
         clip_norm=decimal(config.update.clip_norm),
         precision_bits=config.update.precision_bits,

@@ -20,10 +20,31 @@ from fedmrg_secure.protocol.checks import (
 from fedmrg_secure.protocol.errors import InvalidMessage
 from fedmrg_secure.protocol.messages import RoundPlan
 
-MAX_MEMBERS: Final = 256
+MAX_MEMBERS: Final = 1024
 """Sites of a cohort with round keys, as of a scheme's sum."""
-MAX_SEALED_SHARE_BYTES: Final = 16_384
-_MAX_ENVELOPE_BYTES: Final = 64 + 48 * MAX_MEMBERS
+MAX_SEALED_SHARE_BYTES: Final = 8_192
+MAX_PROOF_HASHES: Final = 10
+"""Of a tree with `MAX_MEMBERS` leaves."""
+_MAX_ENVELOPE_BYTES: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenShare:
+    """A sealed share, or a sealed sum of shares, and the proof that its sender has signed for it.
+
+    The root that the proof leads to stands in the sender's `Commit` or `PublishShareSums`; the leaf
+    is the RFC 6962 leaf hash of `sealed`.
+    """
+
+    sealed: bytes
+    proof: tuple[bytes, ...]
+    """audit path from the leaf's sibling upwards (RFC 6962, section 2.1.1)"""
+
+    def __post_init__(self) -> None:
+        check_length("sealed", self.sealed, 1, MAX_SEALED_SHARE_BYTES)
+        check_range("length of proof", len(self.proof), 0, MAX_PROOF_HASHES)
+        for one in self.proof:
+            check_hash("proof", one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +67,13 @@ class Commit:
     plan_hash: bytes
     upload_root: bytes
     """RFC 6962 root over the frames that the sender will upload"""
-    share_hashes: tuple[bytes, ...]
-    """SHA-256 of each sealed share, in the plan's order"""
+    shares_root: bytes
+    """RFC 6962 root over the sealed shares, in the plan's order"""
 
     def __post_init__(self) -> None:
         check_hash("plan_hash", self.plan_hash)
         check_hash("upload_root", self.upload_root)
-        _check_hashes("share_hashes", self.share_hashes)
+        check_hash("shares_root", self.shares_root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +197,10 @@ class FetchShares:
 class SharesDelivery:
     """The caller's sealed shares, in the included set's order."""
 
-    sealed: tuple[bytes, ...]
+    shares: tuple[ProvenShare, ...]
 
     def __post_init__(self) -> None:
-        _check_sealed(self.sealed)
+        check_range("number of shares", len(self.shares), 1, MAX_MEMBERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +221,12 @@ class PublishShareSums:
     """The sender vouches for what it deposited."""
 
     inclusion_hash: bytes
-    sum_hashes: tuple[bytes, ...]
-    """SHA-256 of each sealed share sum, in order of the sites' names"""
+    sums_root: bytes
+    """RFC 6962 root over the sealed share sums, in order of the sites' names"""
 
     def __post_init__(self) -> None:
         check_hash("inclusion_hash", self.inclusion_hash)
-        _check_hashes("sum_hashes", self.sum_hashes)
+        check_hash("sums_root", self.sums_root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +244,13 @@ class Opening:
     """`CoSignInclusion` envelopes"""
     publications: tuple[bytes, ...]
     """`PublishShareSums` envelopes"""
-    sealed: tuple[bytes, ...]
+    share_sums: tuple[ProvenShare, ...]
     """each publisher's share sum sealed to the caller, in the order of `publications`"""
 
     def __post_init__(self) -> None:
         _check_envelopes("signatures", self.signatures)
         _check_envelopes("publications", self.publications)
-        _check_sealed(self.sealed)
-        if len(self.sealed) != len(self.publications):
+        if len(self.share_sums) != len(self.publications):
             raise InvalidMessage("publications and sealed share sums differ in number")
 
 
@@ -256,12 +276,8 @@ def _check_sealed(sealed: tuple[bytes, ...]) -> None:
     check_range("number of sealed shares", len(sealed), 1, MAX_MEMBERS)
     for one in sealed:
         check_length("sealed", one, 1, MAX_SEALED_SHARE_BYTES)
-
-
-def _check_hashes(name: str, hashes: tuple[bytes, ...]) -> None:
-    check_range(f"length of {name}", len(hashes), 1, MAX_MEMBERS)
-    for one in hashes:
-        check_hash(name, one)
+    if len({len(one) for one in sealed}) > 1:
+        raise InvalidMessage("sealed shares differ in length")
 
 
 def _check_envelopes(name: str, envelopes: tuple[bytes, ...]) -> None:

@@ -6,10 +6,10 @@ under their own keys: the coordinator only carries it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.core.types import Verifier
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
@@ -62,7 +62,7 @@ class CertifiedCalls:
         )
         self._ask(
             "Commit",
-            c.Commit(plan_hash, upload_root, hashes_of(sealed)),
+            c.Commit(plan_hash, upload_root, root_of(sealed)),
             m.Receipt,
             round_number=round_number,
         )
@@ -87,7 +87,7 @@ class CertifiedCalls:
         message = c.CoSignInclusion(inclusion_hash)
         self._ask("CoSignInclusion", message, m.Receipt, round_number=round_number)
 
-    def shares(self, round_number: int) -> tuple[bytes, ...]:
+    def shares(self, round_number: int) -> tuple[c.ProvenShare, ...]:
         """The included sites' key shares that are sealed to this site, in the included order.
 
         Raises:
@@ -96,7 +96,7 @@ class CertifiedCalls:
         delivery = self._ask(
             "FetchShares", c.FetchShares(), c.SharesDelivery, round_number=round_number
         )
-        return delivery.sealed
+        return delivery.shares
 
     def publish_share_sums(
         self, round_number: int, inclusion_hash: bytes, sealed: Sequence[bytes]
@@ -110,7 +110,7 @@ class CertifiedCalls:
         )
         self._ask(
             "PublishShareSums",
-            c.PublishShareSums(inclusion_hash, hashes_of(sealed)),
+            c.PublishShareSums(inclusion_hash, root_of(sealed)),
             m.Receipt,
             round_number=round_number,
         )
@@ -145,6 +145,6 @@ class CertifiedCalls:
         return envelope.sender, envelope.digest, message
 
 
-def hashes_of(sealed: Sequence[bytes]) -> tuple[bytes, ...]:
-    """SHA-256 of each sealed share: how signed messages name them."""
-    return tuple(hashlib.sha256(one).digest() for one in sealed)
+def root_of(sealed: Sequence[bytes]) -> bytes:
+    """The RFC 6962 root over sealed shares, 32 bytes: how signed messages name them."""
+    return merkle_root(map(leaf_hash, sealed))

@@ -23,7 +23,7 @@ from fedmrg_secure.protocol.errors import (
 )
 from fedmrg_secure.protocol.status import error_of
 
-MAX_MESSAGE_BYTES: Final = 8 << 20
+MAX_MESSAGE_BYTES: Final = 10 << 20
 SERVICE: Final = "/fedmrg.v1.Federation/"
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0

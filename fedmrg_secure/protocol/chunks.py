@@ -52,7 +52,13 @@ class StoredChunks:
 
 
 class UploadParts:
-    """The parts of one upload stream: the manifest, then each chunk that is not stored yet.
+    """The parts of one upload stream: the signed list, then each chunk that is not stored yet.
+
+    Args:
+        envelope: an upload manifest's, or a snapshot offer's.
+        count: chunks that it lists.
+        stored: those that the coordinator has.
+        read_frame: a chunk's bytes by its index.
 
     Attributes:
         failure: what `read_frame` raised; gRPC would only report that the stream broke.
@@ -61,12 +67,12 @@ class UploadParts:
     def __init__(
         self,
         envelope: Envelope,
-        manifest: UploadManifest,
+        count: int,
         stored: frozenset[int],
         read_frame: Callable[[int], bytes],
     ) -> None:
         self._envelope = envelope
-        self._missing = [i for i in range(len(manifest.chunk_hashes)) if i not in stored]
+        self._missing = [i for i in range(count) if i not in stored]
         self._read_frame = read_frame
         self.failure: Exception | None = None
 

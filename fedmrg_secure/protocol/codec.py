@@ -18,10 +18,11 @@ from google.protobuf.message import DecodeError
 
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol import snapshots as sn
 from fedmrg_secure.protocol.errors import InvalidMessage
 from fedmrg_secure.protocol.v1 import messages_pb2
 
-Message = m.Message | c.Message
+Message = m.Message | c.Message | sn.Message
 """What an envelope may hold."""
 
 
@@ -61,6 +62,15 @@ class MessageType(IntEnum):
     PUBLISH_SHARE_SUMS = 31
     FETCH_OPENING = 32
     OPENING = 33
+    REQUEST_SNAPSHOT = 34
+    OFFER_SNAPSHOT = 35
+    GET_OFFER_STATUS = 36
+    GET_SNAPSHOT = 37
+    SNAPSHOT_DELIVERY = 38
+    DOWNLOAD_SNAPSHOT = 39
+    SETTLE_SNAPSHOT = 40
+    GET_CLOSURE = 41
+    CLOSURE = 42
 
 
 _CLASSES: Final[dict[MessageType, type[Message]]] = {
@@ -97,6 +107,15 @@ _CLASSES: Final[dict[MessageType, type[Message]]] = {
     MessageType.PUBLISH_SHARE_SUMS: c.PublishShareSums,
     MessageType.FETCH_OPENING: c.FetchOpening,
     MessageType.OPENING: c.Opening,
+    MessageType.REQUEST_SNAPSHOT: sn.RequestSnapshot,
+    MessageType.OFFER_SNAPSHOT: sn.OfferSnapshot,
+    MessageType.GET_OFFER_STATUS: sn.GetOfferStatus,
+    MessageType.GET_SNAPSHOT: sn.GetSnapshot,
+    MessageType.SNAPSHOT_DELIVERY: sn.SnapshotDelivery,
+    MessageType.DOWNLOAD_SNAPSHOT: sn.DownloadSnapshot,
+    MessageType.SETTLE_SNAPSHOT: sn.SettleSnapshot,
+    MessageType.GET_CLOSURE: sn.GetClosure,
+    MessageType.CLOSURE: sn.Closure,
 }
 _TYPES: Final = {cls: kind for kind, cls in _CLASSES.items()}
 

@@ -20,6 +20,7 @@ from fedmrg_secure.core.types import COORDINATOR, check_party_name
 from fedmrg_secure.protocol.certified import MAX_MEMBERS
 from fedmrg_secure.protocol.errors import InvalidManifest
 from fedmrg_secure.protocol.quorum import CertificateRule, Quorum
+from fedmrg_secure.protocol.snapshots import MAX_STATE_VALUES
 
 SESSION_TAG: Final = "fedmrg/session/v1"
 MANIFEST_VERSION: Final = 1
@@ -61,6 +62,8 @@ class SessionManifest:
     """hash of what the numbers of an update mean"""
     value_count: int
     """coordinates of every update"""
+    state_value_count: int
+    """values of the public state: what a snapshot holds"""
     base_hash: str
     tokenizer_hash: str
     initial_state_hash: str
@@ -207,6 +210,7 @@ _INTEGER_FIELDS: Final = {
     "rounds": 1_000_000,
     "rotate_after": 1_000_000,
     "value_count": 1 << 40,
+    "state_value_count": MAX_STATE_VALUES,
     "precision_bits": 62,
     "min_sites": 10_000,
     "site_timeout_ms": _MAX_DAYS_MS,

@@ -28,6 +28,7 @@ from fedmrg_secure.protocol.phases import Presence, RoundPhase, SessionPhase
 
 MAX_SEALED_BYTES: Final = 1 << 20
 MAX_WEIGHT: Final = 1 << 32
+_MAX_SNAPSHOT_REQUEST_BYTES: Final = 512
 NO_TRANSCRIPT: Final = bytes(HASH_BYTES)
 """What stands for the previous transcript in a session's first plan."""
 
@@ -80,9 +81,12 @@ class Pulse:
     session_phase: SessionPhase
     round: int
     round_phase: RoundPhase
+    snapshot_request: bytes
+    """a site's `RequestSnapshot` envelope that the caller is to answer; empty: none"""
 
     def __post_init__(self) -> None:
         check_range("round", self.round, 0, MAX_UINT32)
+        check_length("snapshot_request", self.snapshot_request, 0, _MAX_SNAPSHOT_REQUEST_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,4 +370,5 @@ Message = (
     | Download
     | Acknowledge
 )
-"""Of every session; `protocol.certified` has those of rounds with round keys."""
+"""Of every session; `protocol.certified` has those of rounds with round keys, `protocol.snapshots`
+those of snapshots."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from threading import BoundedSemaphore
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 import grpc
@@ -17,12 +19,13 @@ from fedmrg_secure.core.logging import get_logger
 from fedmrg_secure.core.types import Signer, Verifier
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol import snapshots as sn
 from fedmrg_secure.protocol.channel import MAX_MESSAGE_BYTES, TlsIdentity
 from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope, open_envelope, seal_envelope
 from fedmrg_secure.protocol.errors import InvalidMessage, NotAuthenticated
 from fedmrg_secure.protocol.sequence import Sequence
-from fedmrg_secure.protocol.service import Call, Service
+from fedmrg_secure.protocol.service import Call, Service, UploadSink
 from fedmrg_secure.protocol.status import CODE_KEY, sanitised, status_of
 from fedmrg_secure.protocol.streams import IdleWatch
 from fedmrg_secure.protocol.turnstile import Turnstile
@@ -36,6 +39,11 @@ CALLS_PER_PARTY: Final = 4
 _CALLS_PER_S: Final = 100.0
 """A whole round takes a site some thirty calls and one poll in every fraction of a second."""
 _CALL_BURST: Final = 400
+
+_BULKY: Final = frozenset({"DepositShares", "DepositShareSums", "FetchShares", "FetchOpening"})
+"""Calls with a share for every site: megabytes where sites are many."""
+_BULKY_AT_A_TIME: Final = 2
+"""A message is copied several times on its way, and more at a time would not be faster."""
 
 M = TypeVar("M")
 
@@ -59,6 +67,11 @@ _UNARY: Final[dict[str, type[Message]]] = {
     "GetUploadStatus": m.GetUploadStatus,
     "GetAggregate": m.GetAggregate,
     "Acknowledge": m.Acknowledge,
+    "RequestSnapshot": sn.RequestSnapshot,
+    "GetOfferStatus": sn.GetOfferStatus,
+    "GetSnapshot": sn.GetSnapshot,
+    "SettleSnapshot": sn.SettleSnapshot,
+    "GetClosure": sn.GetClosure,
 }
 
 
@@ -103,6 +116,7 @@ class Server:
         self._forwarded = forwarded
         self._sequence = Sequence()
         self._watch = IdleWatch(idle_stream_s)
+        self._bulky = BoundedSemaphore(_BULKY_AT_A_TIME)
         self._turnstile = Turnstile(CALLS_PER_PARTY, _CALLS_PER_S, _CALL_BURST)
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="fedmrg-call"),
@@ -143,67 +157,91 @@ class Server:
 
     def _handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         handlers: dict[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(self._unary(expected))
+            name: grpc.unary_unary_rpc_method_handler(
+                self._unary(expected, gate=self._bulky if name in _BULKY else None)
+            )
             for name, expected in _UNARY.items()
         }
         handlers["GetSession"] = grpc.unary_unary_rpc_method_handler(
             self._unary(m.GetSession, in_session=False)
         )
-        handlers["Upload"] = grpc.stream_unary_rpc_method_handler(
-            self._upload, request_deserializer=transport_pb2.UploadPart.FromString
-        )
-        handlers["Download"] = grpc.unary_stream_rpc_method_handler(
-            self._download, response_serializer=transport_pb2.Chunk.SerializeToString
-        )
+        service = self._service
+        for name, up in (
+            ("Upload", self._upload(m.UploadManifest, service.begin_upload)),
+            ("UploadSnapshot", self._upload(sn.OfferSnapshot, service.begin_offer)),
+        ):
+            handlers[name] = grpc.stream_unary_rpc_method_handler(
+                up, request_deserializer=transport_pb2.UploadPart.FromString
+            )
+        for name, down in (
+            ("Download", self._download(m.Download, service.frames)),
+            ("DownloadSnapshot", self._download(sn.DownloadSnapshot, service.snapshot_chunks)),
+        ):
+            handlers[name] = grpc.unary_stream_rpc_method_handler(
+                down, response_serializer=transport_pb2.Chunk.SerializeToString
+            )
         return grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
 
     def _unary(
-        self, expected: type[Message], *, in_session: bool = True
+        self,
+        expected: type[Message],
+        *,
+        in_session: bool = True,
+        gate: AbstractContextManager[Any] | None = None,
     ) -> Callable[[bytes, grpc.ServicerContext], bytes]:
         def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
             try:
-                call, message = self._open(data, context, expected, in_session=in_session)
-                return self._seal(self._service.answer(call, message), call.envelope)
+                with gate or nullcontext():
+                    call, message = self._open(data, context, expected, in_session=in_session)
+                    return self._seal(self._service.answer(call, message), call.envelope)
             except Exception as error:
                 self._refuse(context, error)
 
         return handle
 
     def _upload(
-        self, parts: Iterator[transport_pb2.UploadPart], context: grpc.ServicerContext
-    ) -> bytes:
-        try:
-            with self._watch.watched(context) as alive:
-                first = next(parts, None)
-                if first is None or not first.HasField("manifest"):
-                    raise InvalidMessage("an upload begins with its signed manifest")
-                call, manifest = self._open(
-                    first.manifest.SerializeToString(), context, m.UploadManifest
-                )
-                upload = self._service.begin_upload(call, manifest)
-                for part in parts:
-                    alive()
-                    if not part.HasField("chunk"):
-                        raise InvalidMessage("a second manifest came in one upload")
-                    self._identity(context)
-                    upload.store(part.chunk.index, part.chunk.frame)
-                upload.finish()
-                return self._seal(m.Receipt(), call.envelope)
-        except Exception as error:
-            self._refuse(context, error)
+        self, expected: type[M], begin: Callable[[Call, M], UploadSink]
+    ) -> Callable[[Iterator[transport_pb2.UploadPart], grpc.ServicerContext], bytes]:
+        def handle(
+            parts: Iterator[transport_pb2.UploadPart], context: grpc.ServicerContext
+        ) -> bytes:
+            try:
+                with self._watch.watched(context) as alive:
+                    first = next(parts, None)
+                    if first is None or not first.HasField("manifest"):
+                        raise InvalidMessage("an upload begins with its signed manifest")
+                    call, manifest = self._open(
+                        first.manifest.SerializeToString(), context, expected
+                    )
+                    upload = begin(call, manifest)
+                    for part in parts:
+                        alive()
+                        if not part.HasField("chunk"):
+                            raise InvalidMessage("a second manifest came in one upload")
+                        self._identity(context)
+                        upload.store(part.chunk.index, part.chunk.frame)
+                    upload.finish()
+                    return self._seal(m.Receipt(), call.envelope)
+            except Exception as error:
+                self._refuse(context, error)
+
+        return handle
 
     def _download(
-        self, data: bytes, context: grpc.ServicerContext
-    ) -> Iterator[transport_pb2.Chunk]:
-        try:
-            with self._watch.watched(context) as alive:
-                call, request = self._open(data, context, m.Download)
-                for index, frame in self._service.frames(call, request):
-                    alive()
-                    self._identity(context)
-                    yield transport_pb2.Chunk(index=index, frame=frame)
-        except Exception as error:
-            self._refuse(context, error)
+        self, expected: type[M], chunks: Callable[[Call, M], Iterator[tuple[int, bytes]]]
+    ) -> Callable[[bytes, grpc.ServicerContext], Iterator[transport_pb2.Chunk]]:
+        def handle(data: bytes, context: grpc.ServicerContext) -> Iterator[transport_pb2.Chunk]:
+            try:
+                with self._watch.watched(context) as alive:
+                    call, request = self._open(data, context, expected)
+                    for index, frame in chunks(call, request):
+                        alive()
+                        self._identity(context)
+                        yield transport_pb2.Chunk(index=index, frame=frame)
+            except Exception as error:
+                self._refuse(context, error)
+
+        return handle
 
     def _open(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol import snapshots as sn
 from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope
 
@@ -58,4 +59,14 @@ class Service(Protocol):
 
     def frames(self, call: Call, request: m.Download) -> Iterator[tuple[int, bytes]]:
         """The aggregate's frames of the call's round, with their indexes."""
+        ...
+
+    def begin_offer(self, call: Call, offer: sn.OfferSnapshot) -> UploadSink:
+        """Accept a snapshot's offer, new or resumed."""
+        ...
+
+    def snapshot_chunks(
+        self, call: Call, request: sn.DownloadSnapshot
+    ) -> Iterator[tuple[int, bytes]]:
+        """The encrypted chunks of the snapshot for the caller, with their indexes."""
         ...

@@ -6,16 +6,14 @@ answered the first. One client may be used from several threads.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
-from fedmrg_secure.core.merkle import leaf_hash
 from fedmrg_secure.core.types import COORDINATOR, Signer, Verifier
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol.certified_calls import CertifiedCalls
 from fedmrg_secure.protocol.channel import SERVICE, PatientCaller, TlsIdentity, open_channel
-from fedmrg_secure.protocol.chunks import ResumingStream, StoredChunks, UploadParts
+from fedmrg_secure.protocol.chunk_streams import ChunkStreams, Progress
 from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope, open_envelope, seal_envelope
 from fedmrg_secure.protocol.errors import (
@@ -27,15 +25,11 @@ from fedmrg_secure.protocol.errors import (
 )
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.protocol.sequence import Sequence
-from fedmrg_secure.protocol.v1 import transport_pb2
+from fedmrg_secure.protocol.snapshot_calls import SnapshotCalls
 
 _CALL_TIMEOUT_S: Final = 30.0
-_STREAM_TIMEOUT_S: Final = 120.0
-"""One attempt of a stream; a stream that moved within it is resumed where it stood."""
 
 M = TypeVar("M")
-Progress = Callable[[int], None]
-"""Called with the bytes of each frame that has moved."""
 
 
 class CoordinatorClient:
@@ -80,6 +74,12 @@ class CoordinatorClient:
         """message bytes sent so far, envelopes and frames, repetitions included"""
         self.bytes_received = 0
         """message bytes received so far"""
+        self._streams = ChunkStreams(
+            self._channel,
+            self._caller,
+            lambda message, number: self._seal(message, number, self._session),
+            self,
+        )
 
     def close(self) -> None:
         """End pending calls with `CallCancelled` and close the channel. May be called twice."""
@@ -177,6 +177,13 @@ class CoordinatorClient:
         """The calls of rounds with round keys."""
         return CertifiedCalls(self._ask, self._verifier, self._session)
 
+    @property
+    def snapshots(self) -> SnapshotCalls:
+        """The calls of sites that are behind, and of those that help them."""
+        return SnapshotCalls(
+            self._streams, self._ask, self._open_reply, self._verifier, self._session
+        )
+
     def upload_status(self, round_number: int) -> m.UploadStatus:
         """What of this site's upload is stored at the coordinator."""
         return self._ask(
@@ -204,24 +211,15 @@ class CoordinatorClient:
                 a frame's own fault has its 4xxx code in `RefusedForCause.remote_code`.
             WrongRound, WrongPhase: the round goes on without this upload.
         """
-        envelope = self._seal(manifest, round_number, self._session)
-        stub = self._channel.stream_unary(
-            SERVICE + "Upload", transport_pb2.UploadPart.SerializeToString, None
+        reply, envelope = self._streams.send(
+            "Upload",
+            round_number,
+            manifest,
+            len(manifest.chunk_hashes),
+            lambda: self.upload_status(round_number).stored,
+            read_frame,
+            on_progress,
         )
-        progress = StoredChunks()
-
-        def attempt() -> bytes:
-            progress.update(self.upload_status(round_number).stored)
-            parts = UploadParts(envelope, manifest, progress.stored, read_frame)
-            try:
-                reply: bytes = stub(self._counted(parts, on_progress), timeout=_STREAM_TIMEOUT_S)
-            except Exception:
-                if parts.failure is not None:
-                    raise parts.failure from None
-                raise
-            return reply
-
-        reply = self._caller.call(attempt, progress.has_grown)
         self._open_reply(reply, envelope, m.Receipt)
 
     def get_aggregate(self, round_number: int) -> m.AggregateInfo | None:
@@ -243,15 +241,14 @@ class CoordinatorClient:
         on_progress: Progress | None = None,
     ) -> Iterator[bytes]:
         """The aggregate's frames in order from `first_chunk` on, each checked against its hash."""
-        source = ResumingStream(lambda index: self._download_from(aggregate.round, index))
-        for index in range(first_chunk, len(aggregate.chunk_hashes)):
-            chunk = self._caller.call(functools.partial(source.next, index))
-            if chunk.index != index or leaf_hash(chunk.frame) != aggregate.chunk_hashes[index]:
-                raise ReplyRefused(f"chunk {index} is not the one of the signed aggregate")
-            self.bytes_received += len(chunk.frame)
-            if on_progress is not None:
-                on_progress(len(chunk.frame))
-            yield chunk.frame
+        return self._streams.receive(
+            "Download",
+            aggregate.round,
+            m.Download,
+            aggregate.chunk_hashes,
+            first_chunk=first_chunk,
+            on_progress=on_progress,
+        )
 
     def acknowledge(self, round_number: int, plan_hash: bytes, model_hash: bytes) -> None:
         """Say that this site opened, checked and applied the round's aggregate.
@@ -314,22 +311,6 @@ class CoordinatorClient:
                 reply_to=reply_to,
             )
         )
-
-    def _download_from(self, round_number: int, index: int) -> Iterator[transport_pb2.Chunk]:
-        envelope = self._seal(m.Download(index), round_number, self._session)
-        stub = self._channel.unary_stream(
-            SERVICE + "Download", None, transport_pb2.Chunk.FromString
-        )
-        return iter(stub(envelope.to_bytes(), timeout=_STREAM_TIMEOUT_S))
-
-    def _counted(
-        self, parts: Iterable[transport_pb2.UploadPart], on_progress: Progress | None
-    ) -> Iterator[transport_pb2.UploadPart]:
-        for part in parts:
-            self.bytes_sent += part.ByteSize()
-            yield part
-            if on_progress is not None and part.HasField("chunk"):
-                on_progress(len(part.chunk.frame))
 
 
 def _refusing(open_it: Callable[[], M]) -> M:

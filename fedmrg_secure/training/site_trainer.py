@@ -174,6 +174,33 @@ class SiteTrainer:
             last=number % self._factorization.passes == 0,
         )
 
+    def skip(
+        self, passes: range, base: State, after: State, *, included: bool, forget: bool
+    ) -> None:
+        """Bring the memory up to date over passes that this site was away for, all at once.
+
+        The states between are not known, so what its own change of the first pass was beside the
+        mean one stays unknown too: that drift is forgotten.
+
+        Args:
+            passes: numbers of the passes.
+            base: the public state before the first.
+            after: the public state after the last.
+            included: whether this site's own vector is in the sum of the first.
+            forget: whether the site took part in a pass that this memory knows nothing of; then
+                what the factorization kept back may be in a sum, and only the specialized part
+                is kept.
+        """
+        if forget:
+            self._memory = dict(_specialized(self._memory))
+            return
+        for number in passes:
+            mine = included and number == passes[0]
+            self._factorization.settle(number, base, self._memory, included=mine)
+        settle_drift(
+            self._memory, base, after, self._factorization.carried, included=False, last=True
+        )
+
     def tune_mix(self, state: State, on_batch: Callable[[int, int], None] | None = None) -> float:
         """Choose the weight of path B that writes this site's validation reports best.
 

@@ -12,8 +12,13 @@ import numpy as np
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.types import FloatVector, IntVector
 
-_PIECE: Final = 1 << 15
-"""Values encoded at a time: the scratch stays in the cache."""
+_PIECE: Final = 1 << 14
+"""Values encoded at a time: they stay in the cache."""
+
+_ROUNDER: Final = 1.5 * 2**52
+"""A float64 whose last bit is worth 1: adding it rounds to the nearest integer, ties to even."""
+
+_ROUNDER_BITS: Final = np.float64(_ROUNDER).view(np.int64)
 
 
 class ValueOutOfRange(FedmrgError):
@@ -83,16 +88,20 @@ class FixedPoint:
         """
         if not 0 < weight <= 1:
             raise ValueOutOfRange(f"a site's weight must be in (0, 1], got {weight}")
-        # NaN passes through min and max and fails both comparisons.
-        if not (update.max() <= self.clip_norm and update.min() >= -self.clip_norm):
-            raise ValueOutOfRange(
-                f"a coordinate is not finite or exceeds the clip norm {self.clip_norm:g}",
-                hint="clip the update before encoding it",
-            )
         encoded = np.empty(update.shape, dtype=np.int64)
+        scaled = encoded.view(np.float64)
         for start in range(0, update.size, _PIECE):
             piece = slice(start, start + _PIECE)
-            encoded[piece] = np.rint(update[piece] * (float(weight) / self.step))
+            values = update[piece]
+            # NaN passes through min and max and fails both comparisons.
+            if not (values.max() <= self.clip_norm and values.min() >= -self.clip_norm):
+                raise ValueOutOfRange(
+                    f"a coordinate is not finite or exceeds the clip norm {self.clip_norm:g}",
+                    hint="clip the update before encoding it",
+                )
+            np.multiply(values, float(weight) / self.step, out=scaled[piece])
+            scaled[piece] += _ROUNDER
+            encoded[piece] -= _ROUNDER_BITS
         return encoded
 
     def decode(self, total: IntVector, total_weight: Fraction | int) -> FloatVector:

@@ -24,7 +24,7 @@ from fedmrg_secure.client.round_keys import fetch_sum_key
 from fedmrg_secure.client.schemes import scheme_to_encrypt
 from fedmrg_secure.client.signing_record import SignedRound, SigningRecord
 from fedmrg_secure.client.state import SiteStore
-from fedmrg_secure.core.merkle import leaf_hash, merkle_root
+from fedmrg_secure.core.merkle import inclusion_proof, leaf_hash, merkle_root
 from fedmrg_secure.core.types import IntVector, ResidueVector
 from fedmrg_secure.crypto.keys import SecretBytes
 from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty, SumKey
@@ -65,6 +65,7 @@ def make_manifest(sites: Sequence[str], **changes: Any) -> SessionManifest:
         "rotate_after": 10,
         "factorization_digest": "ab" * 32,
         "value_count": VALUES,
+        "state_value_count": VALUES,
         "base_hash": "cd" * 32,
         "tokenizer_hash": "ef" * 32,
         "initial_state_hash": BASE.hex(),
@@ -116,9 +117,10 @@ class Coordinator:
         assert self._inclusion is not None
         return self._inclusion
 
-    def shares_for(self, site: str) -> tuple[bytes, ...]:
+    def shares_for(self, site: str) -> tuple[c.ProvenShare, ...]:
         place = self.plan.sites.index(site)
-        return tuple(self.deposits[sender][place] for sender in self.inclusion_for(site).sites)
+        senders = self.inclusion_for(site).sites
+        return tuple(proven(self.deposits[sender], place) for sender in senders)
 
     def opening_for(self, site: str) -> c.Opening:
         inclusion = self.inclusion_for(site)
@@ -129,7 +131,7 @@ class Coordinator:
             inclusion,
             tuple(self.co_signed.get(statement, {}).values()),
             tuple(self.publications.values()),
-            tuple(self.sums[holder][place] for holder in self.publications),
+            tuple(proven(self.sums[holder], place) for holder in self.publications),
         )
 
     def sum_for(self, site: str) -> ResidueVector:
@@ -238,6 +240,12 @@ class Coordinator:
         else:
             raise AssertionError(message)
         return m.Receipt()
+
+
+def proven(sealed: Sequence[bytes], place: int) -> c.ProvenShare:
+    """A share of a deposit with its proof."""
+    leaves = [leaf_hash(one) for one in sealed]
+    return c.ProvenShare(sealed[place], tuple(inclusion_proof(leaves, place)))
 
 
 @dataclass

@@ -415,17 +415,18 @@ def test_without_the_checks_of_an_opening_it_would_be_taken(
 class Tamperer(Coordinator):
     """Changes one sealed share on its way to its holder."""
 
-    def shares_for(self, site: str) -> tuple[bytes, ...]:
-        shares = list(super().shares_for(site))
+    def shares_for(self, site: str) -> tuple[c.ProvenShare, ...]:
+        first, *rest = super().shares_for(site)
         if site == "s03":
-            shares[0] = shares[0][:-1] + bytes([shares[0][-1] ^ 1])
-        return tuple(shares)
+            flipped = first.sealed[:-1] + bytes([first.sealed[-1] ^ 1])
+            first = c.ProvenShare(flipped, first.proof)
+        return (first, *rest)
 
 
 def test_a_tampered_share_names_whose_it_is(tmp_path: Path) -> None:
     consortium = Consortium(tmp_path, 4)
     coordinator = Tamperer(consortium.manifest, consortium.plan())
-    with pytest.raises(ShareRefused, match="the share of s01 is not the one it has committed to"):
+    with pytest.raises(ShareRefused, match="s01: not the share that it has signed for"):
         consortium.play(coordinator, timeout_s=5)
 
 
@@ -434,12 +435,13 @@ class Substitute(Coordinator):
 
     def opening_for(self, site: str) -> c.Opening:
         opening = super().opening_for(site)
+        first, *rest = opening.share_sums
         return c.Opening(
             opening.plan,
             opening.inclusion,
             opening.signatures,
             opening.publications,
-            (opening.sealed[0][::-1], *opening.sealed[1:]),
+            (c.ProvenShare(first.sealed[::-1], first.proof), *rest),
         )
 
 

@@ -2,14 +2,8 @@
 
 import pytest
 
-from fedmrg_secure.benchmark.round import (
-    PHASES,
-    RoundBenchmarkFailed,
-    RoundCase,
-    _lines,
-    _process,
-    measure_round,
-)
+from fedmrg_secure.benchmark.loopback import RoundBenchmarkFailed, lines_of, started
+from fedmrg_secure.benchmark.round import PHASES, RoundCase, measure_round
 
 
 @pytest.mark.parametrize("scheme", ["ckks-multiparty", "insecure-plaintext"])
@@ -25,10 +19,10 @@ def test_a_round_is_measured_by_phase(scheme: str) -> None:
 
 def test_the_last_words_of_a_process_that_ends_are_told() -> None:
     with (
-        _process("json.tool", ["/nowhere"]) as process,
+        started("json.tool", ["/nowhere"]) as process,
         pytest.raises(RoundBenchmarkFailed, match="nowhere"),
     ):
-        list(_lines(process))
+        list(lines_of(process))
 
 
 def test_titles_tell_the_wire() -> None:

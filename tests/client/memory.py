@@ -21,3 +21,9 @@ class MemoryKeeper:
 
     def settle(self, number: int, base: State, after: State, *, included: bool) -> None:
         self._factorization.settle(number, base, self._memory, included=included)
+
+    def skip(
+        self, passes: range, base: State, after: State, *, included: bool, forget: bool
+    ) -> None:
+        if forget:
+            self._memory = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,8 +95,82 @@ def test_a_round_that_nobody_could_open_binds_no_later_one(record: SigningRecord
 def test_what_is_committed_to_is_kept(tmp_path: Path) -> None:
     record = SigningRecord(tmp_path)
     begin(record, 1)
-    record.commit(1, "cc" * 32, ("dd" * 32, "ee" * 32))
+    record.commit(1, "cc" * 32, "dd" * 32)
     entry = SigningRecord(tmp_path).of_round(1)
     assert entry is not None
     assert entry.upload_root == "cc" * 32
-    assert entry.share_hashes == ("dd" * 32, "ee" * 32)
+    assert entry.shares_root == "dd" * 32
+
+
+SESSION, OTHER_SESSION = "5e" * 32, "0e" * 32
+
+
+def accepted(session: str = SESSION) -> dict[str, Any]:
+    return {"type": "session.accepted", "session_hash": session}
+
+
+def logged(number: int, *, base: str = BASE, included: tuple[str, ...] = TEN) -> list[Any]:
+    """What a site logs of a round that it has gone through, and a look at its model."""
+    return [
+        {"type": "round.announced", "round": number, "state_hash": base},
+        {
+            "type": "round.planned",
+            "round": number,
+            "plan_hash": f"plan{number}",
+            "base_state_hash": base,
+        },
+        {"type": "round.committed", "round": number, "upload_root": f"root{number}"},
+        {"type": "cohort.signed", "round": number, "cohort_hash": f"cohort{number}"},
+        {
+            "type": "inclusion.signed",
+            "round": number,
+            "inclusion_hash": f"inclusion{number}",
+            "included": list(included),
+        },
+        {"type": "aggregate.opened", "round": number, "model_hash": base},
+    ]
+
+
+def test_a_lost_record_comes_back_from_the_log_and_binds_as_before(record: SigningRecord) -> None:
+    events = [accepted(), *logged(1), *logged(2)]
+    assert record.restore(events, SESSION) == (1, 2)
+    entry = record.of_round(2)
+    assert entry == SignedRound(
+        2, BASE, "plan2", "root2", "", "cohort2", "inclusion2", TEN, restored=True
+    )
+    with pytest.raises(SignatureRefused, match="what this site has signed in round 2 was lost"):
+        begin(record, 2)
+    with pytest.raises(SignatureRefused, match="round 0 comes after"):
+        begin(record, 0)
+    begin(record, 3)
+    with pytest.raises(SignatureRefused, match=r"rounds [12] and 3 .* differ in 1 sites"):
+        include(record, 3, THIRD, TEN[1:])
+    include(record, 3, THIRD)
+    assert record.restore(events, SESSION) == (), "nothing is missing any more"
+
+
+def test_an_older_copy_is_brought_up_from_the_log(tmp_path: Path) -> None:
+    record = SigningRecord(tmp_path)
+    begin(record, 1)
+    backup = (tmp_path / "signed.json").read_bytes()
+    record.commit(1, "root1", "dd" * 32)
+    record.sign_cohort(1, "cohort1")
+    include(record, 1, "inclusion1")
+    events = [accepted(), *logged(1)]
+    assert record.restore(events, SESSION) == (), "a record that is whole stays as it is"
+    (tmp_path / "signed.json").write_bytes(backup)
+    assert record.restore(events, SESSION) == (1,)
+    with pytest.raises(SignatureRefused, match="has co-signed another included set"):
+        include(record, 1, SECOND)
+
+
+def test_a_record_ahead_of_the_log_stays_as_it_is(record: SigningRecord) -> None:
+    begin(record, 1)
+    record.commit(1, "root1", "")
+    assert record.restore([accepted(), *logged(1)[:2]], SESSION) == ()
+    assert record.of_round(1) == SignedRound(1, BASE, "plan1", "root1")
+
+
+def test_other_sessions_of_the_log_are_left_alone(record: SigningRecord) -> None:
+    events = [accepted(OTHER_SESSION), *logged(1), accepted(), *logged(4), accepted(OTHER_SESSION)]
+    assert record.restore([*events, *logged(9)], SESSION) == (4,)

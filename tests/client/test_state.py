@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +129,29 @@ def test_a_spoiled_key_is_gone_for_good(tmp_path: Path) -> None:
     assert again.is_spoiled(1)
     assert again.key(1) is None
     assert not again.is_spoiled(2)
+
+
+def test_a_nonce_does_not_outlive_a_copy_of_the_folder(tmp_path: Path) -> None:
+    """A restored backup must not take a plan that its original may have signed under."""
+    SiteStore(tmp_path / "site").nonce(4)
+    backup = tmp_path / "backup"
+    shutil.copytree(tmp_path / "site", backup)
+    assert SiteStore(tmp_path / "site").has_nonce(4)
+    shutil.rmtree(tmp_path / "site")
+    shutil.copytree(backup, tmp_path / "site")
+    restored = SiteStore(tmp_path / "site")
+    assert not restored.has_nonce(4)
+    before = (backup / "nonce.json").read_bytes()
+    assert restored.nonce(4).hex().encode() not in before
+    assert restored.has_nonce(4)
+    assert not restored.has_nonce(5)
+
+
+def test_an_earlier_round_can_be_told_too(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    store.save_applied(APPLIED, STATE)
+    later = replace(APPLIED, round=4, training_round=3)
+    store.save_applied(later, STATE)
+    assert (store.applied_at(2), store.applied_at(3)) == (APPLIED, later)
+    with pytest.raises(SiteStateBroken):
+        store.applied_at(4)

@@ -6,7 +6,6 @@ round, so that a share that reaches the wrong site, or one of another round, sho
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +15,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fedmrg_secure.core.merkle import check_inclusion, leaf_hash
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol.certified_calls import root_of
 from fedmrg_secure.protocol.chunks import manifest_of
 from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope, open_envelope
@@ -44,11 +45,11 @@ def tell(client: CoordinatorClient, number: int, message: Message) -> None:
 
 
 def share(sender: str, recipient: str, number: int, what: str = "share") -> bytes:
-    return f"{what} of {sender} to {recipient} in round {number}".encode()
+    return f"{what} of {sender} to {recipient} in round {number}".ljust(64, ".").encode()
 
 
-def hashes_of(sealed: Sequence[bytes]) -> tuple[bytes, ...]:
-    return tuple(hashlib.sha256(one).digest() for one in sealed)
+def check_proven(one: c.ProvenShare, place: int, sealed: Sequence[bytes]) -> None:
+    check_inclusion(leaf_hash(one.sealed), place, len(sealed), one.proof, root_of(sealed))
 
 
 @dataclass
@@ -131,7 +132,7 @@ class CertifiedSite(DrillSite):
 
     def commitment(self, plan: m.RoundPlan) -> c.Commit:
         root = self.upload_manifest(plan).merkle_root
-        return c.Commit(self.digest(plan), root, hashes_of(self.shares(plan)))
+        return c.Commit(self.digest(plan), root, root_of(self.shares(plan)))
 
     def commit(self, client: CoordinatorClient, plan: m.RoundPlan) -> None:
         tell(client, plan.round, c.DepositShares(self.digest(plan), self.shares(plan)))
@@ -178,11 +179,14 @@ class CertifiedSite(DrillSite):
         signers = self.check_signatures(delivery.signatures, c.CoSignInclusion, number)
         quorum = self.federation.manifest.quorum
         assert quorum.is_certified(signers, plan.sites, delivery.inclusion.sites)
-        shares = ask(client, number, c.FetchShares(), c.SharesDelivery).sealed
-        assert shares == tuple(share(s, self.name, number) for s in delivery.inclusion.sites)
+        shares = ask(client, number, c.FetchShares(), c.SharesDelivery).shares
+        for sender, one in zip(delivery.inclusion.sites, shares, strict=True):
+            assert one.sealed == share(sender, self.name, number)
+            sealed = [share(sender, holder, number) for holder in plan.sites]
+            check_proven(one, plan.sites.index(self.name), sealed)
         sums = self.share_sums(number)
         tell(client, number, c.DepositShareSums(due, sums))
-        tell(client, number, c.PublishShareSums(due, hashes_of(sums)))
+        tell(client, number, c.PublishShareSums(due, root_of(sums)))
 
     def share_sums(self, number: int) -> tuple[bytes, ...]:
         sites = self.federation.manifest.sites
@@ -216,7 +220,8 @@ class CertifiedSite(DrillSite):
         assert manifest.quorum.is_certified(signers, opening.plan.sites, opening.inclusion.sites)
         publishers = self.check_signatures(opening.publications, c.PublishShareSums, round_number)
         assert len(set(publishers)) >= manifest.quorum.threshold(len(opening.plan.sites))
-        assert opening.sealed == tuple(
-            share(publisher, self.name, round_number, "sum") for publisher in publishers
-        )
+        for publisher, one in zip(publishers, opening.share_sums, strict=True):
+            sealed = [share(publisher, site, round_number, "sum") for site in manifest.sites]
+            assert one.sealed == share(publisher, self.name, round_number, "sum")
+            check_proven(one, manifest.sites.index(self.name), sealed)
         super().apply(client, round_number)

@@ -75,6 +75,7 @@ def make_manifest(
         "rotate_after": 10,
         "factorization_digest": "ab" * 32,
         "value_count": values,
+        "state_value_count": values,
         "base_hash": "cd" * 32,
         "tokenizer_hash": "ef" * 32,
         "initial_state_hash": state_hash(np.zeros(values, dtype=np.int64)).hex(),

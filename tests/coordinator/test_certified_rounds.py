@@ -14,6 +14,7 @@ from fedmrg_secure.coordinator import rounds
 from fedmrg_secure.coordinator.shares import Kind
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol.certified_calls import root_of
 from fedmrg_secure.protocol.errors import (
     Conflict,
     InvalidMessage,
@@ -26,7 +27,7 @@ from fedmrg_secure.protocol.errors import (
 from fedmrg_secure.protocol.phases import RoundPhase as P
 from fedmrg_secure.protocol.statements import cohort_due, inclusion_due
 from tests.coordinator.certified_bench import Bench
-from tests.coordinator.certified_drills import hashes_of, share, tell
+from tests.coordinator.certified_drills import share, tell
 from tests.coordinator.drills import make_federation
 
 FOUR = ("alpha", "beta", "delta", "gamma")
@@ -97,10 +98,26 @@ def test_after_a_round_its_shares_are_gone_and_its_share_sums_stay(make_bench: M
     bench = make_bench(rounds=2)
     bench.advance(P.CLOSED)
     store = bench.session.store
-    assert not any(store.sealed_to(1, Kind.SHARE, name) for name in FOUR)
-    publishers = store.round(1).share_sums  # type: ignore[union-attr]
-    for name in FOUR:
-        assert store.sealed_to(1, Kind.SHARE_SUM, name).keys() == publishers
+    assert not store.deposits(1, Kind.SHARE)
+    sums = store.deposits(1, Kind.SHARE_SUM)
+    assert sums.keys() == store.round(1).share_sums  # type: ignore[union-attr]
+    for deposit in sums.values():
+        assert bench.session.blobs.read(deposit.blob)
+
+
+def test_the_blobs_of_replaced_and_refused_deposits_are_removed(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.advance(P.COMMITTING)
+    drill = TestShares()
+    first, second = drill.deposit(bench, "alpha"), drill.deposit(bench, "alpha", "other")
+    folder = bench.session.blobs
+    for deposit in (first, second, first):
+        send(bench, "alpha", deposit)
+    send(bench, "alpha", drill.commit(bench, first.sealed))
+    with pytest.raises(Conflict):
+        send(bench, "alpha", second)
+    (kept,) = bench.session.store.deposits(1, Kind.SHARE).values()
+    assert {path.name for path in folder._folder.glob("??/*")} == {kept.blob}
 
 
 @pytest.mark.parametrize("phase", THROUGH)
@@ -125,7 +142,7 @@ class TestShares:
         return c.DepositShares(bench.round.plan_hash, sealed)
 
     def commit(self, bench: Bench, sealed: tuple[bytes, ...], root: bytes = HASH) -> c.Commit:
-        return c.Commit(bench.round.plan_hash, root, hashes_of(sealed))
+        return c.Commit(bench.round.plan_hash, root, root_of(sealed))
 
     def test_a_deposit_may_be_replaced_until_it_is_committed_to(
         self, make_bench: MakeBench
@@ -154,7 +171,7 @@ class TestShares:
             self.deposit(bench, "alpha", "other").sealed,
             deposit.sealed[:-1],
             deposit.sealed[::-1],
-            (*deposit.sealed, b"more"),
+            (*deposit.sealed, deposit.sealed[0]),
         ):
             with pytest.raises(Conflict, match="other sealed shares"):
                 send(bench, "alpha", self.commit(bench, wrong))
@@ -193,7 +210,7 @@ class TestShares:
                 send(bench, "alpha", deposit, number)
         send(bench, "alpha", deposit)
         with pytest.raises(Conflict, match="another plan"):
-            send(bench, "alpha", c.Commit(HASH, HASH, hashes_of(deposit.sealed)))
+            send(bench, "alpha", c.Commit(HASH, HASH, root_of(deposit.sealed)))
 
     def test_who_did_not_commit_in_time_can_not_any_more(self, make_bench: MakeBench) -> None:
         bench = make_bench()
@@ -234,7 +251,8 @@ class TestShares:
             reply = bench.clients[name]._ask(
                 "FetchShares", c.FetchShares(), c.SharesDelivery, round_number=1
             )
-            assert reply.sealed == tuple(share(sender, name, 1) for sender in rest)
+            sealed = tuple(one.sealed for one in reply.shares)
+            assert sealed == tuple(share(sender, name, 1) for sender in rest)
 
     def test_a_site_outside_the_plan_gets_none(self, make_bench: MakeBench) -> None:
         bench = make_bench()
@@ -311,8 +329,8 @@ class TestShareSums:
         due = inclusion_due(bench.session.session_id, bench.round)
         sums = bench.sites["alpha"].share_sums(1)
         with pytest.raises(Conflict, match="not deposited"):
-            send(bench, "alpha", c.PublishShareSums(due, hashes_of(sums)))
-        for wrong in (c.DepositShareSums(HASH, sums), c.PublishShareSums(HASH, hashes_of(sums))):
+            send(bench, "alpha", c.PublishShareSums(due, root_of(sums)))
+        for wrong in (c.DepositShareSums(HASH, sums), c.PublishShareSums(HASH, root_of(sums))):
             with pytest.raises(Conflict, match="something else"):
                 send(bench, "alpha", wrong)
         with pytest.raises(InvalidMessage, match="4 recipients"):
@@ -320,11 +338,11 @@ class TestShareSums:
         send(bench, "alpha", c.DepositShareSums(due, sums[::-1]))
         send(bench, "alpha", c.DepositShareSums(due, sums))
         with pytest.raises(Conflict, match="other sealed shares"):
-            send(bench, "alpha", c.PublishShareSums(due, hashes_of(sums[::-1])))
+            send(bench, "alpha", c.PublishShareSums(due, root_of(sums[::-1])))
         for _ in range(2):
-            send(bench, "alpha", c.PublishShareSums(due, hashes_of(sums)))
+            send(bench, "alpha", c.PublishShareSums(due, root_of(sums)))
         with pytest.raises(Conflict, match="published other"):
-            send(bench, "alpha", c.PublishShareSums(due, hashes_of(sums[::-1])))
+            send(bench, "alpha", c.PublishShareSums(due, root_of(sums[::-1])))
         with pytest.raises(Conflict, match="signed for other"):
             send(bench, "alpha", c.DepositShareSums(due, sums[::-1]))
 
@@ -340,7 +358,8 @@ class TestShareSums:
             self.published(bench, name)
         assert client.get_status().opening_available
         opening = client._ask("FetchOpening", c.FetchOpening(), c.Opening, round_number=1)
-        assert opening.sealed == tuple(share(name, "beta", 1, "sum") for name in FOUR[:3])
+        sealed = tuple(one.sealed for one in opening.share_sums)
+        assert sealed == tuple(share(name, "beta", 1, "sum") for name in FOUR[:3])
         with pytest.raises(NotAvailable):
             client._ask("FetchOpening", c.FetchOpening(), c.Opening, round_number=2)
 
@@ -376,14 +395,14 @@ class TestShareSums:
         assert bench.round.phase is end
         for message in (
             c.DepositShareSums(due, sums),
-            c.PublishShareSums(due, hashes_of(sums)),
+            c.PublishShareSums(due, root_of(sums)),
             c.FetchShares(),
         ):
             with pytest.raises(WrongPhase):
                 send(bench, "gamma", message)
         bench.advance(P.ANNOUNCING, *FOUR[:3])
         with pytest.raises(WrongRound):
-            send(bench, "gamma", c.PublishShareSums(due, hashes_of(sums)), 1)
+            send(bench, "gamma", c.PublishShareSums(due, root_of(sums)), 1)
 
     def test_a_publication_that_races_with_an_abort_is_refused_or_saves_the_round(
         self, make_bench: MakeBench
@@ -464,7 +483,7 @@ class TestDropouts:
         store = bench.session.store
         assert store.aggregate(1) is None
         assert store.blobs() == set()
-        assert not any(store.sealed_to(1, kind, name) for kind in Kind for name in TEN)
+        assert not any(store.deposits(1, kind) for kind in Kind)
         bench.advance(P.CLOSED, *left)
         assert bench.round.number == 2
         assert set(bench.round.included) == set(left)

@@ -19,13 +19,13 @@ import numpy as np
 
 from fedmrg_secure.audit_log.recompute import verify_log
 from fedmrg_secure.crypto.frame import AGGREGATE
+from fedmrg_secure.crypto.parameters import SchemeParameters
 from fedmrg_secure.protocol.phases import SessionPhase
 from tests.coordinator.drills import (
     SITES,
     DrillSite,
     Federation,
     make_federation,
-    parameters_of,
     run_all,
 )
 
@@ -164,13 +164,12 @@ def test_importing_the_coordinator_imports_no_torch_and_no_tenseal() -> None:
 def test_a_full_disk_is_told_and_the_upload_goes_through_once_there_is_room(
     tmp_path: Path,
 ) -> None:
-    federation = make_federation(
-        tmp_path, rounds=1, values=300_000, parameters=parameters_of(3, blocks_per_chunk=64)
-    )
+    wide = SchemeParameters.for_config("insecure-plaintext", sites=3, max_abs_value=1 << 40)
+    federation = make_federation(tmp_path, rounds=1, values=300_000, parameters=wide)
     process = Process(federation)
     hard = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)[1]
-    # No file may grow beyond 380 KiB: the database stays below, a frame of 393 kB does not.
-    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (380 << 10, hard))
+    # No file may grow beyond 600 KiB: the database stays below, a frame of 700 kB does not.
+    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (600 << 10, hard))
     with sites_at_work(federation) as (sites, results):
         until(lambda: any(line.get("phase") == "UPLOADING" for line in process.lines))
         with federation.client("alpha", patience_s=0.5) as client:

@@ -15,7 +15,7 @@ from fedmrg_secure.coordinator.tables import UPLOAD
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.signing import SigningKey
 from fedmrg_secure.protocol import messages as m
-from fedmrg_secure.protocol.channel import SERVICE, TlsIdentity, open_channel
+from fedmrg_secure.protocol.channel import MAX_MESSAGE_BYTES, SERVICE, TlsIdentity, open_channel
 from fedmrg_secure.protocol.chunks import manifest_of
 from fedmrg_secure.protocol.codec import MessageType
 from fedmrg_secure.protocol.envelope import Envelope, seal_envelope
@@ -226,7 +226,9 @@ class TestEnvelope:
             open_channel(f"127.0.0.1:{federation.port}", identity.coordinator_name, tls) as channel,
             pytest.raises(grpc.RpcError) as caught,
         ):
-            channel.unary_unary(SERVICE + "GetStatus", None, None)(bytes(9 << 20), timeout=10)
+            channel.unary_unary(SERVICE + "GetStatus", None, None)(
+                bytes(MAX_MESSAGE_BYTES + 1), timeout=10
+            )
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 

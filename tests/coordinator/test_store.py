@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from fedmrg_secure.coordinator.errors import FolderUnfit
 from fedmrg_secure.coordinator.ledger import ClosedRound, KeyEpoch, Ledger, LedgerState, SiteRecord
-from fedmrg_secure.coordinator.shares import Kind, put_sealed
+from fedmrg_secure.coordinator.shares import Deposit, Kind, put_deposit
 from fedmrg_secure.coordinator.store import (
     Store,
     add_sealed_key,
@@ -155,7 +155,7 @@ def test_a_database_of_the_first_release_is_brought_up_and_keeps_its_rounds(tmp_
         store.write(old, new, (), None, None)
     store.close()
     with sqlite3.connect(path) as database:  # as the first release left it
-        for table in ("holder", "sealed_share"):
+        for table in ("holder", "deposit", "snapshot", "snapshot_chunk"):
             database.execute(f"DROP TABLE {table}")
         database.execute("DROP INDEX envelope_type")
         database.execute("UPDATE alembic_version SET version_num = '0001'")
@@ -163,40 +163,36 @@ def test_a_database_of_the_first_release_is_brought_up_and_keeps_its_rounds(tmp_
     assert open_store(tmp_path).load() == states[-1]
 
 
-def test_sealed_shares_reach_their_recipient_and_go_when_they_are_not_needed(
-    tmp_path: Path,
-) -> None:
+def test_deposits_are_kept_by_sender_and_go_when_they_are_not_needed(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     states = certified_story()
     old = states[0]
 
-    def put(number: int, kind: Kind, sender: str, word: str) -> None:
-        sealed = {name: f"{word} {sender} {name}".encode() for name in ("alpha", "beta")}
-        store.write(old, old, (), None, put_sealed(number, kind, sender, sealed))
+    def put(number: int, kind: Kind, sender: str, word: str) -> Deposit:
+        blob = f"{word} {kind.name} {number} {sender}".encode().hex()
+        deposit = Deposit(blob, b"\1" * 32, 2, 50)
+        store.write(old, old, (), None, put_deposit(number, kind, sender, deposit))
+        return deposit
 
     for number in (1, 2):
         for kind in Kind:
             for sender in ("alpha", "beta"):
-                put(number, kind, sender, f"{kind.name} {number}")
-    put(1, Kind.SHARE, "alpha", "again")
-    assert store.sealed_by(1, Kind.SHARE, "alpha") == {
-        "alpha": b"again alpha alpha",
-        "beta": b"again alpha beta",
-    }
-    assert store.sealed_to(1, Kind.SHARE, "beta") == {
-        "alpha": b"again alpha beta",
-        "beta": b"SHARE 1 beta beta",
-    }
-    assert store.sealed_to(1, Kind.SHARE, "gamma") == {}
+                put(number, kind, sender, "first")
+    again = put(1, Kind.SHARE, "alpha", "again")
+    found = store.deposits(1, Kind.SHARE)
+    assert found.keys() == {"alpha", "beta"}
+    assert found["alpha"] == again
+    assert len(store.blobs()) == 8
+    assert again.blob in store.blobs()
     store.drop_uploads("*aggregate", open_round=2)
-    assert not store.sealed_to(1, Kind.SHARE, "beta")
-    assert len(store.sealed_to(2, Kind.SHARE, "beta")) == 2
-    assert len(store.sealed_to(1, Kind.SHARE_SUM, "beta")) == 2, "kept for those who come late"
+    assert not store.deposits(1, Kind.SHARE)
+    assert len(store.deposits(2, Kind.SHARE)) == 2
+    assert len(store.deposits(1, Kind.SHARE_SUM)) == 2, "kept for those who come late"
     store.write(old, states[-1], (), None, None)  # round 1 is aborted
     store.drop_uploads("*aggregate", open_round=None)
-    assert not store.sealed_to(1, Kind.SHARE_SUM, "beta")
-    assert not store.sealed_to(2, Kind.SHARE, "beta")
-    assert len(store.sealed_to(2, Kind.SHARE_SUM, "beta")) == 2
+    assert not store.deposits(1, Kind.SHARE_SUM)
+    assert not store.deposits(2, Kind.SHARE)
+    assert len(store.deposits(2, Kind.SHARE_SUM)) == 2
 
 
 def test_an_aborted_round_has_no_sum(tmp_path: Path) -> None:

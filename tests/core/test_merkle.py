@@ -15,6 +15,7 @@ from fedmrg_secure.core.merkle import (
     check_inclusion,
     consistency_proof,
     inclusion_proof,
+    inclusion_proofs,
     leaf_hash,
     merkle_root,
     node_hash,
@@ -144,3 +145,9 @@ def test_what_is_outside_the_tree_is_refused() -> None:
         check_consistency(2, leaves[0], 1, leaves[0], [])
     with pytest.raises(MerkleProofInvalid):
         MerkleRange().append(b"too short")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 9, 100])
+def test_all_proofs_at_once_are_the_proofs_one_by_one(count: int) -> None:
+    leaves = [leaf_hash(bytes([number])) for number in range(count)]
+    assert inclusion_proofs(leaves) == [inclusion_proof(leaves, place) for place in range(count)]

@@ -21,8 +21,10 @@ from fedmrg_secure.crypto.frame import (
     FrameHeader,
     decode_frame,
     encode_frame,
+    join_frame,
 )
 from fedmrg_secure.crypto.parameters import CKKS_SHARED, INSECURE_PLAINTEXT, SchemeParameters
+from fedmrg_secure.crypto.residues import pack
 
 PARAMETERS = SchemeParameters.for_config(CKKS_SHARED, sites=4, max_abs_value=2**20, max_norm=2**20)
 PLAIN = SchemeParameters.for_config(INSECURE_PLAINTEXT, sites=4, max_abs_value=2**20)
@@ -65,6 +67,23 @@ def test_decode_inverts_encode(header: FrameHeader) -> None:
     parts = decoded.openers_by_contributor(header.contributors)
     assert len(parts) == header.contributors
     assert b"".join(parts) == openers
+
+
+def test_packed_residues_make_the_same_frame() -> None:
+    packed = pack(RESIDUES, PARAMETERS.residue_bits)
+    assert join_frame(HEADER, packed, OPENERS) == FRAME
+    assert join_frame(HEADER, memoryview(packed), OPENERS) == FRAME
+
+
+@pytest.mark.parametrize(("residues", "openers"), [(-1, 0), (0, -1), (1, -1), (-1, 1)])
+def test_packed_residues_and_openers_have_the_header_s_lengths(residues: int, openers: int) -> None:
+    packed = pack(RESIDUES, PARAMETERS.residue_bits)
+    with pytest.raises(ValueError, match="the header wants"):
+        join_frame(
+            HEADER,
+            (packed + b"\0")[: len(packed) + residues],
+            (OPENERS + b"\0")[: len(OPENERS) + openers],
+        )
 
 
 def test_the_format_does_not_drift() -> None:

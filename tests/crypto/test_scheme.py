@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fedmrg_secure.crypto.errors import OpeningRefused, ValuesOutOfRange
+from fedmrg_secure.crypto.errors import OpeningRefused, ResidueOutOfRange, ValuesOutOfRange
 from fedmrg_secure.crypto.parameters import CKKS_SHARED, SchemeParameters
-from fedmrg_secure.crypto.scheme import check_sum, to_blocks
+from fedmrg_secure.crypto.scheme import EncryptedChunk, check_sum, to_blocks
 
 PARAMETERS = SchemeParameters.for_config(CKKS_SHARED, sites=3, max_abs_value=2**20, max_norm=2**20)
 BLOCK = PARAMETERS.block_values
@@ -54,6 +54,16 @@ def test_rounding_a_clipped_update_to_the_grid_stays_within_the_norm() -> None:
 def test_other_chunk_sizes_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match="a chunk has"):
         to_blocks(np.zeros(count, dtype=np.int64), PARAMETERS)
+
+
+def test_a_chunk_gives_back_its_residues_and_refuses_those_beyond_the_modulus() -> None:
+    residues = np.arange(2048, dtype=np.uint64)
+    residues[7] = PARAMETERS.modulus - 1
+    chunk = EncryptedChunk.of(residues, b"seed", PARAMETERS)
+    np.testing.assert_array_equal(chunk.residues, residues)
+    residues[7] += np.uint64(1)
+    with pytest.raises(ResidueOutOfRange, match="residue 7"):
+        EncryptedChunk.of(residues, b"seed", PARAMETERS)
 
 
 def test_a_sum_within_the_sites_bounds_passes_and_one_beyond_does_not() -> None:

@@ -108,11 +108,11 @@ def test_a_table_is_streamed_packed_or_not(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (gzip.compress(TABLE * 1000)[:-20], ManifestUnreadable, "to its end"),
+        (gzip.compress(TABLE * 1000, mtime=0)[:-20], ManifestUnreadable, "to its end"),
         (b"no gzip", ManifestUnreadable, "to its end"),
-        (gzip.compress(b"dicom_id,split\n\xff,train\n"), ManifestUnreadable, "not UTF-8"),
-        (gzip.compress(b""), ManifestUnreadable, "no header"),
-        (gzip.compress(b"dicom_id,parts\n"), MissingColumn, "no column 'split'"),
+        (gzip.compress(b"dicom_id,split\n\xff,train\n", mtime=0), ManifestUnreadable, "not UTF-8"),
+        (gzip.compress(b"", mtime=0), ManifestUnreadable, "no header"),
+        (gzip.compress(b"dicom_id,parts\n", mtime=0), MissingColumn, "no column 'split'"),
     ],
 )
 def test_a_damaged_table_is_one_clear_error(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fedmrg_secure.audit_log.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from fedmrg_secure.audit_log.record import decode_entry
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.certificates import COORDINATOR_ROLE, SITE_ROLE, read_party_certificate
 from fedmrg_secure.crypto.frame import FrameHeader, decode_frame, encode_frame
 from fedmrg_secure.crypto.keys import SecretBytes
@@ -24,10 +25,12 @@ from fedmrg_secure.crypto.parameters import SCHEMES, SchemeParameters
 from fedmrg_secure.crypto.residues import unpack
 from fedmrg_secure.crypto.roster import read_past_roster
 from fedmrg_secure.crypto.seal_key import generate_seal_key, open_sealed, seal, seal_public_key
+from fedmrg_secure.crypto.sealed_state import StateContext, StateSealer, open_state
 from fedmrg_secure.crypto.signing import SigningKey
 from fedmrg_secure.protocol.codec import MessageType, decode_message, encode_message, message_type
 from fedmrg_secure.protocol.envelope import Envelope, seal_envelope
 from fedmrg_secure.protocol.manifest import SessionManifest
+from fedmrg_secure.protocol.snapshots import SEALED_KEY_BYTES
 from fedmrg_secure.provisioning.authority import create_authority
 from fedmrg_secure.provisioning.enrolment import PartyKeys, read_request, write_request
 from tests.attacks.consortium import make_manifest
@@ -180,6 +183,22 @@ def _secrets() -> Iterator[Target]:
     info = bytes(32)
     sealed = seal(seal_public_key(private), share, info)
     yield Target("sealed share", st.just(sealed), lambda data: open_sealed(private, data, info))
+    yield _sealed_state(private)
+
+
+def _sealed_state(private: SecretBytes) -> Target:
+    """A sealed key and one chunk, as one string; its root is that of the sound chunk."""
+    context = StateContext(bytes(32), 3, "alpha", "beta", bytes(32))
+    sealer = StateSealer(context, 1)
+    (chunk,) = sealer.encrypt([bytes(400)])
+    root = merkle_root([leaf_hash(chunk)])
+    key = sealer.seal_key(seal_public_key(private), root)
+
+    def parse(data: bytes) -> object:
+        key_bytes, chunks = data[:SEALED_KEY_BYTES], [data[SEALED_KEY_BYTES:]]
+        return list(open_state(private, key_bytes, chunks, context, merkle_root=root, count=1))
+
+    return Target("sealed state", st.just(key + chunk), parse)
 
 
 def _identities() -> Iterator[Target]:

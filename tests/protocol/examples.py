@@ -6,6 +6,7 @@ from fedmrg_secure.core.merkle import merkle_root
 from fedmrg_secure.crypto.signing import SigningKey, verify_signature
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol import snapshots as sn
 from fedmrg_secure.protocol.phases import Presence, RoundPhase, SessionPhase
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
@@ -71,8 +72,15 @@ def aggregates(draw: st.DrawFn) -> m.AggregateInfo:
 
 
 envelopes = st.lists(st.binary(min_size=1, max_size=50), max_size=4).map(tuple)
-hash_lists = st.lists(hashes, min_size=1, max_size=4).map(tuple)
-sealed_lists = st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=4).map(tuple)
+sealed_lists = (
+    st.integers(1, 50)
+    .flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), min_size=1, max_size=4))
+    .map(tuple)
+)
+proven = st.builds(
+    c.ProvenShare, st.binary(min_size=1, max_size=50), st.lists(hashes, max_size=10).map(tuple)
+)
+proven_lists = st.lists(proven, min_size=1, max_size=4).map(tuple)
 
 
 @st.composite
@@ -93,28 +101,48 @@ inclusions = st.builds(c.Inclusion, rounds, hashes, hashes, sorted_names.map(tup
 
 @st.composite
 def openings(draw: st.DrawFn) -> c.Opening:
-    sealed = draw(sealed_lists)
-    publications = tuple(draw(st.binary(min_size=1, max_size=50)) for _ in sealed)
-    return c.Opening(draw(plans()), draw(inclusions), draw(envelopes), publications, sealed)
+    share_sums = draw(proven_lists)
+    publications = tuple(draw(st.binary(min_size=1, max_size=50)) for _ in share_sums)
+    return c.Opening(draw(plans()), draw(inclusions), draw(envelopes), publications, share_sums)
 
 
 certified = st.one_of(
     st.sampled_from([c.GetCohort(), c.GetInclusion(), c.FetchShares(), c.FetchOpening()]),
     st.builds(c.DepositShares, hashes, sealed_lists),
-    st.builds(c.Commit, hashes, hashes, hash_lists),
+    st.builds(c.Commit, hashes, hashes, hashes),
     cohort_deliveries(),
     st.builds(c.CoSignCohort, hashes),
     st.builds(c.InclusionDelivery, inclusions, envelopes),
     st.builds(c.CoSignInclusion, hashes),
-    st.builds(c.SharesDelivery, sealed_lists),
+    st.builds(c.SharesDelivery, proven_lists),
     st.builds(c.DepositShareSums, hashes, sealed_lists),
-    st.builds(c.PublishShareSums, hashes, hash_lists),
+    st.builds(c.PublishShareSums, hashes, hashes),
     openings(),
 )
 """Messages of rounds whose sites make keys of their own."""
 
+snapshots = st.one_of(
+    st.sampled_from([sn.RequestSnapshot(), sn.GetSnapshot()]),
+    st.builds(
+        lambda to, number, fixed, key, chunks: sn.OfferSnapshot(to, number, *fixed, key, *chunks),
+        names,
+        rounds,
+        st.tuples(hashes, hashes, hashes),
+        st.binary(min_size=80, max_size=80),
+        chunk_lists(),
+    ),
+    st.builds(sn.GetOfferStatus, names),
+    st.builds(sn.SnapshotDelivery, st.binary(max_size=100), st.integers(0, 65_536)),
+    st.builds(sn.DownloadSnapshot, hashes, st.integers(0, 65_535)),
+    st.builds(sn.SettleSnapshot, hashes, st.sampled_from(["", "FMRG-6261"])),
+    st.builds(sn.GetClosure, st.booleans()),
+    st.builds(sn.Closure, plans(), envelopes),
+)
+"""Messages of snapshots."""
+
 messages = st.one_of(
     certified,
+    snapshots,
     st.sampled_from(
         [m.GetSession(), m.Receipt(), m.GetStatus(), m.Heartbeat(), m.GetUploadStatus()]
     ),
@@ -122,7 +150,13 @@ messages = st.one_of(
     st.builds(m.SessionDelivery, st.binary(min_size=2, max_size=50)),
     st.builds(m.AcceptSession, weights),
     statuses(),
-    st.builds(m.Pulse, st.sampled_from(SessionPhase), rounds, st.sampled_from(RoundPhase)),
+    st.builds(
+        m.Pulse,
+        st.sampled_from(SessionPhase),
+        rounds,
+        st.sampled_from(RoundPhase),
+        st.binary(max_size=100),
+    ),
     st.builds(m.Announce, hashes, hashes),
     st.builds(m.PublishKey, rounds, names, st.binary(min_size=1, max_size=50)),
     st.builds(m.FetchKey, rounds),

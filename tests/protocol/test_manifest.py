@@ -75,7 +75,7 @@ def test_the_terms_of_round_keys_are_in_the_identifier() -> None:
         ({"min_sites": 1}, "cannot withstand"),
         ({"colluders": 3}, "cannot withstand"),
         ({"certificate": "majority"}, "certificate"),
-        ({"weights": {f"s{number}": 1 for number in range(257)}}, "at most 256 sites"),
+        ({"weights": {f"s{number}": 1 for number in range(1025)}}, "at most 1024 sites"),
     ],
     ids=str,
 )

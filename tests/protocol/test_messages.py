@@ -7,6 +7,7 @@ from fedmrg_secure.core.merkle import merkle_root
 from fedmrg_secure.crypto.signing import SigningKey
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
+from fedmrg_secure.protocol import snapshots as sn
 from fedmrg_secure.protocol.channel import MAX_MESSAGE_BYTES
 from fedmrg_secure.protocol.envelope import seal_envelope
 from fedmrg_secure.protocol.errors import InvalidMessage
@@ -117,14 +118,18 @@ COHORT = c.Cohort(1, HASH, (c.CommittedSite("alpha", HASH, HASH),))
     ("make", "said"),
     [
         (lambda: c.DepositShares(HASH, ()), "number of sealed"),
-        (lambda: c.DepositShares(HASH, (b"x",) * 257), "number of sealed"),
+        (lambda: c.DepositShares(HASH, (b"x",) * 1025), "number of sealed"),
+        (lambda: c.DepositShares(HASH, (b"x", b"xy")), "differ in length"),
         (lambda: c.DepositShares(HASH, (b"x", b"")), "sealed must have"),
-        (lambda: c.DepositShares(HASH, (bytes(16_385),)), "sealed must have"),
+        (lambda: c.DepositShares(HASH, (bytes(8_193),)), "sealed must have"),
         (lambda: c.DepositShareSums(b"", (b"x",)), "inclusion_hash"),
-        (lambda: c.Commit(HASH, HASH, ()), "share_hashes"),
-        (lambda: c.Commit(HASH, HASH, (b"x",)), "share_hashes"),
-        (lambda: c.Commit(HASH, b"", (HASH,)), "upload_root"),
-        (lambda: c.PublishShareSums(HASH, (HASH,) * 257), "sum_hashes"),
+        (lambda: c.Commit(HASH, HASH, b"x"), "shares_root"),
+        (lambda: c.Commit(HASH, b"", HASH), "upload_root"),
+        (lambda: c.PublishShareSums(HASH, b""), "sums_root"),
+        (lambda: c.SharesDelivery(()), "number of shares"),
+        (lambda: c.ProvenShare(b"", ()), "sealed"),
+        (lambda: c.ProvenShare(b"x", (b"x",)), "proof"),
+        (lambda: c.ProvenShare(b"x", (HASH,) * 11), "proof"),
         (lambda: c.Cohort(1, HASH, ()), "committed"),
         (lambda: c.Cohort(1, HASH, COHORT.committed * 2), "committed"),
         (lambda: c.Cohort(0, HASH, COHORT.committed), "round"),
@@ -137,7 +142,7 @@ COHORT = c.Cohort(1, HASH, (c.CommittedSite("alpha", HASH, HASH),))
         (lambda: c.CoSignInclusion(bytes(33)), "inclusion_hash"),
         (
             lambda: c.Opening(
-                m.RoundPlan(1, HASH, (ALPHA,), 0, "", HASH), INCLUSION, (), (b"x",), (b"x", b"y")
+                m.RoundPlan(1, HASH, (ALPHA,), 0, "", HASH), INCLUSION, (), (b"x",), ()
             ),
             "differ in number",
         ),
@@ -151,7 +156,7 @@ def test_certified_messages_have_ranges(make: Callable[[], object], said: str) -
 def test_the_largest_messages_of_the_largest_cohort_fit_the_wire() -> None:
     names = [f"{number:063d}" for number in range(c.MAX_MEMBERS)]
     sealed = (bytes(c.MAX_SEALED_SHARE_BYTES),) * len(names)
-    hashes = (HASH,) * len(names)
+    proven = (c.ProvenShare(sealed[0], (HASH,) * c.MAX_PROOF_HASHES),) * len(names)
     plan = m.RoundPlan(
         1, HASH, tuple(m.CohortMember(name, HASH, m.MAX_WEIGHT) for name in names), 0, "", HASH
     )
@@ -162,8 +167,8 @@ def test_the_largest_messages_of_the_largest_cohort_fit_the_wire() -> None:
             keys, message, session=HASH, round_number=(1 << 32) - 1, sequence=(1 << 63)
         ).to_bytes()
         for message in (
-            c.Commit(HASH, HASH, hashes),
-            c.PublishShareSums(HASH, hashes),
+            c.Commit(HASH, HASH, HASH),
+            c.PublishShareSums(HASH, HASH),
             c.CoSignInclusion(HASH),
         )
     ]
@@ -172,9 +177,102 @@ def test_the_largest_messages_of_the_largest_cohort_fit_the_wire() -> None:
     for message in (
         c.DepositShares(HASH, sealed),
         c.DepositShareSums(HASH, sealed),
-        c.SharesDelivery(sealed),
+        c.SharesDelivery(proven),
         c.CohortDelivery(cohort, commit, signature),
-        c.Opening(plan, inclusion, signature, publication, sealed),
+        c.Opening(plan, inclusion, signature, publication, proven),
     ):
         envelope = seal_envelope(keys, message, session=HASH, sequence=1, reply_to=HASH)
         assert len(envelope.to_bytes()) < MAX_MESSAGE_BYTES
+
+
+def offer(**changes: object) -> sn.OfferSnapshot:
+    fields: dict[str, object] = {
+        "recipient": "alpha",
+        "pass_number": 1,
+        "plan_hash": HASH,
+        "model_hash": HASH,
+        "transcript": HASH,
+        "sealed_key": bytes(80),
+        "chunk_hashes": LEAVES,
+        "merkle_root": merkle_root(LEAVES),
+        "total_bytes": 1,
+    }
+    return sn.OfferSnapshot(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipient": "../etc"},
+        {"pass_number": 0},
+        {"plan_hash": b""},
+        {"model_hash": bytes(31)},
+        {"transcript": bytes(33)},
+        {"sealed_key": bytes(79)},
+        {"sealed_key": bytes(81)},
+        {"chunk_hashes": ()},
+        {"merkle_root": HASH},
+        {"total_bytes": 0},
+        {"total_bytes": 1 << 49},
+    ],
+)
+def test_an_offer_has_ranges(change: dict[str, object]) -> None:
+    offer()
+    with pytest.raises(InvalidMessage):
+        offer(**change)
+
+
+@pytest.mark.parametrize("refusal", ["no", "FMRG-1", "FMRG-62610", "fmrg-6261", "FMRG-6261\n"])
+def test_a_refusal_is_a_code(refusal: str) -> None:
+    sn.SettleSnapshot(HASH, "")
+    sn.SettleSnapshot(HASH, "FMRG-6261")
+    with pytest.raises(InvalidMessage, match="code"):
+        sn.SettleSnapshot(HASH, refusal)
+
+
+@pytest.mark.parametrize(
+    ("values", "chunks", "last"),
+    [(1, 1, 4), (1 << 18, 1, 1 << 20), ((1 << 18) + 1, 2, 4), (3 << 18, 3, 1 << 20)],
+)
+def test_the_size_of_a_snapshot_follows_from_its_values(
+    values: int, chunks: int, last: int
+) -> None:
+    size = sn.SnapshotSize.of(values)
+    assert (size.chunks, size.total_bytes) == (chunks, 4 * values + 16 * chunks)
+    assert size.chunk_bytes(chunks - 1) == last + 16
+    assert sum(map(size.chunk_bytes, range(chunks))) == size.total_bytes
+
+
+def test_the_largest_offer_fits_a_message() -> None:
+    size = sn.SnapshotSize.of(sn.MAX_STATE_VALUES)
+    leaves = (HASH,) * size.chunks
+    largest = offer(
+        recipient="a" * 63,
+        chunk_hashes=leaves,
+        merkle_root=merkle_root(leaves),
+        total_bytes=size.total_bytes,
+    )
+    envelope = seal_envelope(
+        SigningKey.generate("b" * 63), largest, session=HASH, round_number=9, sequence=1 << 63
+    )
+    delivery = sn.SnapshotDelivery(envelope.to_bytes(), size.chunks)
+    assert len(delivery.offer) < MAX_MESSAGE_BYTES - 1024
+
+
+def test_acknowledgements_of_the_longest_names_fit_a_closure() -> None:
+    said = seal_envelope(
+        SigningKey.generate("a" * 63),
+        m.Acknowledge(HASH, HASH),
+        session=HASH,
+        round_number=(1 << 32) - 1,
+        sequence=(1 << 64) - 1,
+    )
+    sn.Closure(m.RoundPlan(1, HASH, (ALPHA,), 0, "", HASH), (said.to_bytes(),))
+    request = seal_envelope(
+        SigningKey.generate("a" * 63),
+        sn.RequestSnapshot(),
+        session=HASH,
+        round_number=(1 << 32) - 1,
+        sequence=(1 << 64) - 1,
+    )
+    m.Pulse(SessionPhase.RUNNING, 1, RoundPhase.CLOSED, request.to_bytes())

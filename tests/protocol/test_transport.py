@@ -68,6 +68,11 @@ class Coordinator:
     def begin_upload(self, call: Call, manifest: m.UploadManifest) -> "Coordinator":
         return self
 
+    begin_offer = begin_upload
+
+    def snapshot_chunks(self, call: Call, request: object) -> Iterator[tuple[int, bytes]]:
+        return iter(())
+
     def store(self, index: int, frame: bytes) -> None:
         self.before_store(index)
         self.stored[index] = frame
@@ -153,7 +158,9 @@ def test_an_unpinned_session_is_learnt_first(federation: Federation) -> None:
         with pytest.raises(WrongSession):
             client.heartbeat()
         assert client.get_session() == manifest
-        coordinator.reply = lambda call, message: m.Pulse(SessionPhase.JOINING, 0, RoundPhase.NONE)
+        coordinator.reply = lambda call, message: m.Pulse(
+            SessionPhase.JOINING, 0, RoundPhase.NONE, b""
+        )
         assert client.heartbeat().session_phase is SessionPhase.JOINING
 
 

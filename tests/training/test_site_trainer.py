@@ -255,3 +255,51 @@ def test_a_refactoring_changes_no_report(records: tuple[Record, ...]) -> None:
     for before, after in zip(*paths, strict=True):
         assert before is not None
         torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["fedsvd", "powersgd"])
+@pytest.mark.parametrize("included", [True, False])
+def test_passes_that_are_skipped_leave_the_memory_that_going_through_them_leaves(
+    records: tuple[Record, ...], name: str, included: bool
+) -> None:
+    """But for the drift of the first skipped pass, which is forgotten."""
+    run = _config(
+        training={"drift_correction": 0.5}, update={"factorization": name, "refactor_every": 1}
+    )
+    trainer, _, factorization, state = _site(run, records)
+    begin = 2 * factorization.passes
+    base, _ = _go_on(trainer, factorization, state, range(1, begin))
+    trainer.train_round(begin, base)  # its vector is sent, then the site is away
+    memory, random = trainer.memory, np.random.default_rng(3)
+    through, _, _, _ = _site(run, records)
+    through.load_memory(memory)
+    after = base
+    for number in range(begin, begin + 3):
+        mean = random.normal(size=factorization.vector_size) / 100
+        before, after = after, dict(factorization.apply(number, after, mean))
+        factorization.settle(number, before, through._memory, included=included and number == begin)
+    over, _, _, _ = _site(run, records)
+    over.load_memory(memory)
+    over.skip(range(begin, begin + 3), base, after, included=included, forget=False)
+    kept = {n: v for n, v in over.memory.items() if not n.startswith("drift.")}
+    assert kept.keys() == {n for n in through.memory if not n.startswith("drift.")}
+    for key, value in kept.items():
+        np.testing.assert_array_equal(value, through.memory[key], err_msg=key)
+    assert not [n for n in over.memory if n.startswith("drift.own.")]
+    drifts = [n for n in memory if n.startswith("drift.mean.")]
+    assert drifts
+    for key in drifts:
+        tensor = key.removeprefix("drift.mean.")
+        expected = factorization.carried(tensor, memory[key].astype(np.float64), base, after)
+        np.testing.assert_allclose(over.memory[key], expected, atol=1e-6)
+
+
+def test_an_old_memory_forgets_what_may_be_in_a_sum(records: tuple[Record, ...]) -> None:
+    run = _config(training={"drift_correction": 0.5}, update={"factorization": "powersgd"})
+    trainer, _, factorization, state = _site(run, records)
+    base, _ = _go_on(trainer, factorization, state, range(1, 3))
+    before = trainer.memory
+    assert {n.split(".")[0] for n in before} == {"specialized", "feedback", "drift"}
+    trainer.skip(range(3, 7), base, base, included=True, forget=True)
+    assert trainer.memory.keys() == {n for n in before if n.startswith("specialized.")}
+    assert all(np.array_equal(trainer.memory[n], before[n]) for n in trainer.memory)

@@ -49,6 +49,33 @@ def test_the_bound_is_reached_at_weight_one() -> None:
     assert codec.encode(np.array([10.0]))[0] == codec.max_abs_value == 2**20
 
 
+@given(codecs, st.integers(-(2**30), 2**30), st.integers(-2, 2))
+def test_rounding_is_to_the_nearest_with_ties_to_even(
+    codec: FixedPoint, doubled: int, nudge: int
+) -> None:
+    exact = Fraction(doubled % (2 * codec.max_abs_value), 2)
+    update = np.ldexp(float(exact), -codec.precision_bits) * codec.clip_norm
+    for _ in range(abs(nudge)):
+        update = np.nextafter(update, np.copysign(codec.clip_norm, nudge))
+    (encoded,) = codec.encode(np.array([update]))
+    assert encoded == round(Fraction(float(update * (1.0 / codec.step))))
+
+
+def test_encoding_does_not_depend_on_where_a_value_stands() -> None:
+    codec = FixedPoint(1.0, 24)
+    update = np.random.default_rng(5).uniform(-1, 1, 50_000)
+    expected = [round(value * 2.0**24) for value in update.tolist()]
+    assert codec.encode(update).tolist() == expected
+
+
+@pytest.mark.parametrize("place", [0, 20_000, 49_999])
+def test_a_coordinate_beyond_the_clip_norm_is_found_anywhere(place: int) -> None:
+    update = np.zeros(50_000)
+    update[place] = -1.0000001
+    with pytest.raises(ValueOutOfRange):
+        FixedPoint(1.0, 20).encode(update)
+
+
 def test_half_a_step_is_the_error_of_a_plain_mean() -> None:
     codec = FixedPoint(10.0, 20)
     assert codec.error_bound(4, 4) == codec.step / 2 == 10.0 / 2**21

@@ -11,7 +11,7 @@ from fedmrg_secure.core.types import IntVector, ResidueVector
 from fedmrg_secure.crypto.multiparty import pure
 from fedmrg_secure.crypto.multiparty.ring import RingVector
 
-PIECE: Final = 8
+PIECE: Final = 16
 """Blocks a call: they and their coins stay in the second-level cache."""
 
 
@@ -23,7 +23,7 @@ class Blocks(Protocol):
         reference: RingVector,
         coins: ResidueVector,
         values: IntVector,
-        residues: ResidueVector,
+        packed: ResidueVector,
     ) -> None: ...
 
     def open(self, reference: RingVector, residues: ResidueVector, opened: IntVector) -> None: ...

@@ -10,6 +10,7 @@ from fedmrg_secure.crypto.multiparty.ntt import COLUMNS, ROWS, inverse_float
 from fedmrg_secure.crypto.multiparty.ring import Limbs, RingVector, centre, join
 from fedmrg_secure.crypto.multiparty.switching import down, up
 from fedmrg_secure.crypto.multiparty_budget import RING_DEGREE, RING_MODULUS
+from fedmrg_secure.crypto.residues import pack_with_numpy
 
 
 class Blocks:
@@ -30,22 +31,24 @@ class Blocks:
         reference: RingVector,
         coins: ResidueVector,
         values: IntVector,
-        residues: ResidueVector,
+        packed: ResidueVector,
     ) -> None:
-        """``round((a*s + e + scale*v mod q) * 2^w / q) mod 2^w`` of each block.
+        """``round((a*s + e + scale*v mod q) * 2^w / q) mod 2^w`` of each block, packed.
 
         Args:
             reference: shape (blocks, at least N), uint32: in each row first the transform of a_k.
             coins: shape (blocks, N), uint64, for `noise`.
             values: v, shape (blocks, N), int64, with ``scale * |v| < q / 2``.
-            residues: the result, shape (blocks, N), uint64; written.
+            packed: the result as `residues.pack` lays it out, which makes whole words of a block:
+                shape (blocks, N w / 64), uint64; written.
         """
         ring = self._masks(reference)
         ring += noise(coins) + self._scale * values
         # Now within +-(q + 21).
         ring += RING_MODULUS * (ring < 0)
         ring -= RING_MODULUS * (ring >= RING_MODULUS)
-        residues[:] = down(ring, self._wire_bits)
+        residues = down(ring, self._wire_bits).reshape(-1)
+        packed.reshape(-1)[:] = np.frombuffer(pack_with_numpy(residues, self._wire_bits), "<u8")
 
     def open(self, reference: RingVector, residues: ResidueVector, opened: IntVector) -> None:
         """``floor((2t + scale) / (2 scale))`` with ``t = centre(up(Y) - a*S)`` of each block.

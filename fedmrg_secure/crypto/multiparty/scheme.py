@@ -100,15 +100,14 @@ class CkksMultiparty:
         check_values(blocks, parameters)
         coins = Coins(self._key.error_key(index, blocks))
         reference = ReferenceString(self._crs_key, self._first_block(index))
-        keyed = engine.make_blocks(
-            self._key.transform(), scale=parameters.scale, wire_bits=parameters.residue_bits
-        )
-        residues = np.empty(blocks.shape, dtype=np.uint64)
+        bits = parameters.residue_bits
+        keyed = engine.make_blocks(self._key.transform(), scale=parameters.scale, wire_bits=bits)
+        packed = np.empty((len(blocks), parameters.block_residues * bits // 64), dtype=np.uint64)
         for piece, count in _pieces(len(blocks)):
-            keyed.encrypt(reference.take(count), coins.take(count), blocks[piece], residues[piece])
+            keyed.encrypt(reference.take(count), coins.take(count), blocks[piece], packed[piece])
         keyed.wipe()
         coins.wipe()
-        return EncryptedChunk(residues.reshape(-1), b"")
+        return EncryptedChunk(packed.reshape(-1).data.cast("B"), b"", bits)
 
     def open_chunk(
         self, index: int, residues: ResidueVector, openers: Sequence[bytes], value_count: int

@@ -91,14 +91,16 @@ class SiteStatus(_message.Message):
     def __init__(self, site: _Optional[str] = ..., presence: _Optional[_Union[Presence, str]] = ...) -> None: ...
 
 class Pulse(_message.Message):
-    __slots__ = ("session_phase", "round", "round_phase")
+    __slots__ = ("session_phase", "round", "round_phase", "snapshot_request")
     SESSION_PHASE_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     ROUND_PHASE_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_REQUEST_FIELD_NUMBER: _ClassVar[int]
     session_phase: SessionPhase
     round: int
     round_phase: RoundPhase
-    def __init__(self, session_phase: _Optional[_Union[SessionPhase, str]] = ..., round: _Optional[int] = ..., round_phase: _Optional[_Union[RoundPhase, str]] = ...) -> None: ...
+    snapshot_request: bytes
+    def __init__(self, session_phase: _Optional[_Union[SessionPhase, str]] = ..., round: _Optional[int] = ..., round_phase: _Optional[_Union[RoundPhase, str]] = ..., snapshot_request: _Optional[bytes] = ...) -> None: ...
 
 class SessionStatus(_message.Message):
     __slots__ = ("session_phase", "reason", "round", "round_phase", "state_hash", "closed_rounds", "plan", "key_available", "announced", "uploaded", "acknowledged", "sites", "committed", "opening_available")
@@ -197,14 +199,14 @@ class DepositShares(_message.Message):
     def __init__(self, plan_hash: _Optional[bytes] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Commit(_message.Message):
-    __slots__ = ("plan_hash", "upload_root", "share_hashes")
+    __slots__ = ("plan_hash", "upload_root", "shares_root")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_ROOT_FIELD_NUMBER: _ClassVar[int]
-    SHARE_HASHES_FIELD_NUMBER: _ClassVar[int]
+    SHARES_ROOT_FIELD_NUMBER: _ClassVar[int]
     plan_hash: bytes
     upload_root: bytes
-    share_hashes: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, plan_hash: _Optional[bytes] = ..., upload_root: _Optional[bytes] = ..., share_hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    shares_root: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., upload_root: _Optional[bytes] = ..., shares_root: _Optional[bytes] = ...) -> None: ...
 
 class CommittedSite(_message.Message):
     __slots__ = ("site", "upload_root", "commitment")
@@ -280,11 +282,19 @@ class FetchShares(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
-class SharesDelivery(_message.Message):
-    __slots__ = ("sealed",)
+class ProvenShare(_message.Message):
+    __slots__ = ("sealed", "proof")
     SEALED_FIELD_NUMBER: _ClassVar[int]
-    sealed: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    sealed: bytes
+    proof: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, sealed: _Optional[bytes] = ..., proof: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SharesDelivery(_message.Message):
+    __slots__ = ("shares",)
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    shares: _containers.RepeatedCompositeFieldContainer[ProvenShare]
+    def __init__(self, shares: _Optional[_Iterable[_Union[ProvenShare, _Mapping]]] = ...) -> None: ...
 
 class DepositShareSums(_message.Message):
     __slots__ = ("inclusion_hash", "sealed")
@@ -295,30 +305,30 @@ class DepositShareSums(_message.Message):
     def __init__(self, inclusion_hash: _Optional[bytes] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class PublishShareSums(_message.Message):
-    __slots__ = ("inclusion_hash", "sum_hashes")
+    __slots__ = ("inclusion_hash", "sums_root")
     INCLUSION_HASH_FIELD_NUMBER: _ClassVar[int]
-    SUM_HASHES_FIELD_NUMBER: _ClassVar[int]
+    SUMS_ROOT_FIELD_NUMBER: _ClassVar[int]
     inclusion_hash: bytes
-    sum_hashes: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, inclusion_hash: _Optional[bytes] = ..., sum_hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    sums_root: bytes
+    def __init__(self, inclusion_hash: _Optional[bytes] = ..., sums_root: _Optional[bytes] = ...) -> None: ...
 
 class FetchOpening(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class Opening(_message.Message):
-    __slots__ = ("plan", "inclusion", "signatures", "publications", "sealed")
+    __slots__ = ("plan", "inclusion", "signatures", "publications", "share_sums")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     INCLUSION_FIELD_NUMBER: _ClassVar[int]
     SIGNATURES_FIELD_NUMBER: _ClassVar[int]
     PUBLICATIONS_FIELD_NUMBER: _ClassVar[int]
-    SEALED_FIELD_NUMBER: _ClassVar[int]
+    SHARE_SUMS_FIELD_NUMBER: _ClassVar[int]
     plan: RoundPlan
     inclusion: Inclusion
     signatures: _containers.RepeatedScalarFieldContainer[bytes]
     publications: _containers.RepeatedScalarFieldContainer[bytes]
-    sealed: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, plan: _Optional[_Union[RoundPlan, _Mapping]] = ..., inclusion: _Optional[_Union[Inclusion, _Mapping]] = ..., signatures: _Optional[_Iterable[bytes]] = ..., publications: _Optional[_Iterable[bytes]] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    share_sums: _containers.RepeatedCompositeFieldContainer[ProvenShare]
+    def __init__(self, plan: _Optional[_Union[RoundPlan, _Mapping]] = ..., inclusion: _Optional[_Union[Inclusion, _Mapping]] = ..., signatures: _Optional[_Iterable[bytes]] = ..., publications: _Optional[_Iterable[bytes]] = ..., share_sums: _Optional[_Iterable[_Union[ProvenShare, _Mapping]]] = ...) -> None: ...
 
 class GetUploadStatus(_message.Message):
     __slots__ = ()
@@ -395,3 +405,77 @@ class Acknowledge(_message.Message):
     plan_hash: bytes
     model_hash: bytes
     def __init__(self, plan_hash: _Optional[bytes] = ..., model_hash: _Optional[bytes] = ...) -> None: ...
+
+class RequestSnapshot(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class OfferSnapshot(_message.Message):
+    __slots__ = ("recipient", "pass_number", "plan_hash", "model_hash", "transcript", "sealed_key", "chunk_hashes", "merkle_root", "total_bytes")
+    RECIPIENT_FIELD_NUMBER: _ClassVar[int]
+    PASS_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_HASH_FIELD_NUMBER: _ClassVar[int]
+    TRANSCRIPT_FIELD_NUMBER: _ClassVar[int]
+    SEALED_KEY_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_HASHES_FIELD_NUMBER: _ClassVar[int]
+    MERKLE_ROOT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    recipient: str
+    pass_number: int
+    plan_hash: bytes
+    model_hash: bytes
+    transcript: bytes
+    sealed_key: bytes
+    chunk_hashes: _containers.RepeatedScalarFieldContainer[bytes]
+    merkle_root: bytes
+    total_bytes: int
+    def __init__(self, recipient: _Optional[str] = ..., pass_number: _Optional[int] = ..., plan_hash: _Optional[bytes] = ..., model_hash: _Optional[bytes] = ..., transcript: _Optional[bytes] = ..., sealed_key: _Optional[bytes] = ..., chunk_hashes: _Optional[_Iterable[bytes]] = ..., merkle_root: _Optional[bytes] = ..., total_bytes: _Optional[int] = ...) -> None: ...
+
+class GetOfferStatus(_message.Message):
+    __slots__ = ("recipient",)
+    RECIPIENT_FIELD_NUMBER: _ClassVar[int]
+    recipient: str
+    def __init__(self, recipient: _Optional[str] = ...) -> None: ...
+
+class GetSnapshot(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SnapshotDelivery(_message.Message):
+    __slots__ = ("offer", "stored")
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    offer: bytes
+    stored: int
+    def __init__(self, offer: _Optional[bytes] = ..., stored: _Optional[int] = ...) -> None: ...
+
+class DownloadSnapshot(_message.Message):
+    __slots__ = ("offer", "first_chunk")
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    FIRST_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    offer: bytes
+    first_chunk: int
+    def __init__(self, offer: _Optional[bytes] = ..., first_chunk: _Optional[int] = ...) -> None: ...
+
+class SettleSnapshot(_message.Message):
+    __slots__ = ("offer", "refusal")
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    offer: bytes
+    refusal: str
+    def __init__(self, offer: _Optional[bytes] = ..., refusal: _Optional[str] = ...) -> None: ...
+
+class GetClosure(_message.Message):
+    __slots__ = ("acknowledgements",)
+    ACKNOWLEDGEMENTS_FIELD_NUMBER: _ClassVar[int]
+    acknowledgements: bool
+    def __init__(self, acknowledgements: _Optional[bool] = ...) -> None: ...
+
+class Closure(_message.Message):
+    __slots__ = ("plan", "acknowledgements")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGEMENTS_FIELD_NUMBER: _ClassVar[int]
+    plan: RoundPlan
+    acknowledgements: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, plan: _Optional[_Union[RoundPlan, _Mapping]] = ..., acknowledgements: _Optional[_Iterable[bytes]] = ...) -> None: ...

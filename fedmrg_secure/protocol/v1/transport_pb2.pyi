@@ -42,6 +42,15 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_PUBLISH_SHARE_SUMS: _ClassVar[MessageType]
     MESSAGE_TYPE_FETCH_OPENING: _ClassVar[MessageType]
     MESSAGE_TYPE_OPENING: _ClassVar[MessageType]
+    MESSAGE_TYPE_REQUEST_SNAPSHOT: _ClassVar[MessageType]
+    MESSAGE_TYPE_OFFER_SNAPSHOT: _ClassVar[MessageType]
+    MESSAGE_TYPE_GET_OFFER_STATUS: _ClassVar[MessageType]
+    MESSAGE_TYPE_GET_SNAPSHOT: _ClassVar[MessageType]
+    MESSAGE_TYPE_SNAPSHOT_DELIVERY: _ClassVar[MessageType]
+    MESSAGE_TYPE_DOWNLOAD_SNAPSHOT: _ClassVar[MessageType]
+    MESSAGE_TYPE_SETTLE_SNAPSHOT: _ClassVar[MessageType]
+    MESSAGE_TYPE_GET_CLOSURE: _ClassVar[MessageType]
+    MESSAGE_TYPE_CLOSURE: _ClassVar[MessageType]
 MESSAGE_TYPE_UNSPECIFIED: MessageType
 MESSAGE_TYPE_GET_SESSION: MessageType
 MESSAGE_TYPE_SESSION_DELIVERY: MessageType
@@ -76,6 +85,15 @@ MESSAGE_TYPE_DEPOSIT_SHARE_SUMS: MessageType
 MESSAGE_TYPE_PUBLISH_SHARE_SUMS: MessageType
 MESSAGE_TYPE_FETCH_OPENING: MessageType
 MESSAGE_TYPE_OPENING: MessageType
+MESSAGE_TYPE_REQUEST_SNAPSHOT: MessageType
+MESSAGE_TYPE_OFFER_SNAPSHOT: MessageType
+MESSAGE_TYPE_GET_OFFER_STATUS: MessageType
+MESSAGE_TYPE_GET_SNAPSHOT: MessageType
+MESSAGE_TYPE_SNAPSHOT_DELIVERY: MessageType
+MESSAGE_TYPE_DOWNLOAD_SNAPSHOT: MessageType
+MESSAGE_TYPE_SETTLE_SNAPSHOT: MessageType
+MESSAGE_TYPE_GET_CLOSURE: MessageType
+MESSAGE_TYPE_CLOSURE: MessageType
 
 class Envelope(_message.Message):
     __slots__ = ("version", "type", "session", "round", "sequence", "sender", "reply_to", "payload", "signature")

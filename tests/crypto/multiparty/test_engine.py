@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fedmrg_secure.crypto.multiparty import engine, pure
 from fedmrg_secure.crypto.multiparty_budget import RING_MODULUS, WIRE_BITS
+from fedmrg_secure.crypto.residues import unpack
 
 N = 2048
 needs_numba = pytest.mark.skipif(
@@ -30,6 +31,13 @@ def inputs(seed: int, scale: int) -> tuple[np.ndarray, ...]:
         random.integers(0, 2**64, (3, N), dtype=np.uint64),
         random.integers(-bound, bound + 1, (3, N)),
     )
+
+
+def encrypt(blocks: engine.Blocks, wire_bits: int, *block: np.ndarray) -> np.ndarray:
+    """The residues of encrypted blocks, shape (blocks, N)."""
+    packed = np.empty((len(block[0]), N * wire_bits // 64), dtype=np.uint64)
+    blocks.encrypt(*block, packed)
+    return unpack(packed.tobytes(), len(packed) * N, wire_bits).reshape(-1, N)
 
 
 @needs_numba
@@ -52,8 +60,7 @@ def test_compiled_blocks_are_bit_equal_to_numpy_s(
     made = []
     for module in (pure, kernels):
         blocks = module.Blocks(key, scale=scale, wire_bits=wire_bits)
-        residues = np.empty((3, N), dtype=np.uint64)
-        blocks.encrypt(reference, coins, values, residues)
+        residues = encrypt(blocks, wire_bits, reference, coins, values)
         opened = np.empty((3, N), dtype=np.int64)
         blocks.open(reference, residues, opened)
         blocks.wipe()
@@ -90,8 +97,7 @@ def test_blocks_follow_the_equations_in_exact_integers(wire_bits: int) -> None:
         t -= RING_MODULUS * (t > RING_MODULUS // 2)
         opened_expected.append((2 * t + scale) // (2 * scale))
     blocks = engine.make_blocks(forward(sparse)[0], scale=scale, wire_bits=wire_bits)
-    residues = np.empty((1, N), dtype=np.uint64)
-    blocks.encrypt(reference[:1], coins[:1], values[:1], residues)
+    residues = encrypt(blocks, wire_bits, reference[:1], coins[:1], values[:1])
     assert residues[0].tolist() == expected
     opened = np.empty((1, N), dtype=np.int64)
     blocks.open(reference[:1], residues, opened)

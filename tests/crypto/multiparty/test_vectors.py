@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.frame import FrameHeader, decode_frame, encode_frame
+from fedmrg_secure.crypto.keys import SecretBytes
 from fedmrg_secure.crypto.multiparty import engine, ntt, shamir
 from fedmrg_secure.crypto.multiparty.crs import ReferenceString, crs_key
 from fedmrg_secure.crypto.multiparty.noise import Coins, noise
@@ -22,7 +24,8 @@ from fedmrg_secure.crypto.multiparty.scheme import KeyShare, combine
 from fedmrg_secure.crypto.multiparty.secret import SecretPolynomial
 from fedmrg_secure.crypto.multiparty.switching import down, up
 from fedmrg_secure.crypto.parameters import SchemeParameters
-from fedmrg_secure.crypto.residues import pack
+from fedmrg_secure.crypto.residues import unpack
+from fedmrg_secure.crypto.sealed_state import StateContext, open_state
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "protocols" / "vectors" / "v1"
@@ -129,10 +132,11 @@ def encrypt_block(group: dict[str, Any], test: dict[str, Any]) -> None:
         scale=test["scale"],
         wire_bits=group["wireBits"],
     )
-    residues = np.empty((1, N), dtype=np.uint64)
-    blocks.encrypt(ReferenceString(key, test["k"]).take(1), coins, values[None], residues)
-    assert residues[0, :8].tolist() == test["first"]
-    assert sha(pack(residues[0], group["wireBits"])) == test["packedSha256"]
+    packed = np.empty((1, N * group["wireBits"] // 64), dtype=np.uint64)
+    blocks.encrypt(ReferenceString(key, test["k"]).take(1), coins, values[None], packed)
+    residues = unpack(packed.tobytes(), N, group["wireBits"])
+    assert residues[:8].tolist() == test["first"]
+    assert sha(packed.tobytes()) == test["packedSha256"]
 
 
 def frame(group: dict[str, Any], test: dict[str, Any]) -> None:
@@ -155,6 +159,28 @@ def frame(group: dict[str, Any], test: dict[str, Any]) -> None:
     assert data == honest
 
 
+def sealed_state(group: dict[str, Any], test: dict[str, Any]) -> None:
+    said = {**group, **test}
+    context = StateContext(
+        bytes.fromhex(said["session"]),
+        said["round"],
+        said["sender"],
+        said["recipient"],
+        bytes.fromhex(said["modelHash"]),
+    )
+    chunks = [bytes.fromhex(chunk) for chunk in said["chunks"]]
+    opened = open_state(
+        SecretBytes(bytes.fromhex(said["privateKey"])),
+        bytes.fromhex(said["sealedKey"]),
+        chunks,
+        context,
+        merkle_root=bytes.fromhex(said["merkleRoot"]),
+        count=len(said["plain"]),
+    )
+    assert [chunk.hex() for chunk in opened] == said["plain"]
+    assert merkle_root(map(leaf_hash, chunks)).hex() == said["merkleRoot"]
+
+
 CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
     "Crs": crs,
     "Ntt": transform,
@@ -167,6 +193,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
     "Switching": switching,
     "EncryptBlock": encrypt_block,
     "Frame": frame,
+    "SealedState": sealed_state,
 }
 
 

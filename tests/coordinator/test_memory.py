@@ -1,0 +1,48 @@
+"""Freed blocks of a coordinator go back to the system, whatever small ones lie among them."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_SCRIPT = """
+import sys, threading
+from pathlib import Path
+from fedmrg_secure.coordinator.memory import give_memory_back
+
+def resident_mb():
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * 4096 / 2**20
+
+if sys.argv[1] == "apart":
+    give_memory_back()
+bytearray(16 << 20)  # freed: glibc raises its threshold
+kept, before = [], resident_mb()
+
+def work():
+    for _ in range(40):
+        large = [bytearray(1 << 20) for _ in range(4)]
+        kept.append([bytearray(600) for _ in range(4)])
+        del large
+
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_large_blocks_are_given_back() -> None:
+    def grown_mb(how: str) -> float:
+        command = [sys.executable, "-c", _SCRIPT, how]
+        return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+    apart = grown_mb("apart")
+    assert apart < 8
+    assert apart < grown_mb("pooled") / 2
