@@ -202,7 +202,7 @@ def check_agreement(rdp: float, prv: float, pld: float | None, prv_error: float)
             raise _disagree(f"{name} gives {value:.4f}, above RDP's {rdp:.4f}")
     if pld is None or (math.isinf(prv) and math.isinf(pld)):
         return
-    if not abs(pld - prv) <= AGREEMENT * max(pld, prv) + 2 * prv_error:
+    if math.inf in (pld, prv) or abs(pld - prv) > AGREEMENT * max(pld, prv) + 2 * prv_error:
         raise _disagree(f"PLD gives {pld:.4f} and PRV {prv:.4f}")
 
 
