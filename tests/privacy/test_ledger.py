@@ -244,7 +244,7 @@ def test_an_event_of_a_later_version_stops_the_ledger(tmp_path: Path) -> None:
         "reserved",
         "2026-05-01T00:00:00+00:00",
         "00" * 16,
-        {"reservation": "11" * 16, "run": "r", "round": 1, "event": event},
+        {"reservation": "11" * 16, "run": "r", "round": 1, "event": event, "epsilon": "1.0"},
     )
     path.write_bytes(path.read_bytes() + line + b"\n")
     with pytest.raises(UnknownEvent, match="sums-with-laplace"):
