@@ -25,7 +25,7 @@ AGREEMENT: Final = 0.01
 """How far PLD and PRV may lie apart, relative to the larger."""
 
 _MOST_ERROR: Final = 0.01
-_LEAST_ERROR: Final = 1e-4
+_LEAST_ERROR: Final = 5e-4
 _RELATIVE_ERROR: Final = 0.0025
 """What numerical composition may add to epsilon, relative to it, within the two bounds above."""
 

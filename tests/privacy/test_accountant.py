@@ -64,7 +64,7 @@ def test_one_gaussian_is_what_its_closed_form_says(sigma: float) -> None:
 
     exact = brentq(lambda eps: delta_of(eps) - 1e-5, 0, 60)
     result = account([PrivacyEvent(ContinuousNoise(sigma), EveryUnit(), 1)], 1e-5)
-    assert exact <= result.prv <= exact * 1.005 + 1e-4
+    assert exact <= result.prv <= exact * 1.005 + 1e-3
     assert result.prv <= result.rdp
 
 
