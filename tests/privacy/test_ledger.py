@@ -215,6 +215,9 @@ def test_every_change_is_noticed(tmp_path: Path) -> None:
             read_ledger(path)
         assert isinstance(refusal.value, LedgerBroken | UnknownEvent)
         assert refusal.value.location == str(path)
+    path.write_bytes(whole.replace(b'"steps":100', b'"steps":1', 1))
+    with pytest.raises(LedgerBroken, match="entry 2 does not follow"):
+        read_ledger(path)
     path.write_bytes(whole)
     read_ledger(path)
 
