@@ -25,12 +25,14 @@ AGREEMENT: Final = 0.01
 """How far PLD and PRV may lie apart, relative to the larger."""
 
 _MOST_ERROR: Final = 0.01
-_LEAST_ERROR: Final = 1e-4
+_LEAST_ERROR: Final = 5e-4
 _RELATIVE_ERROR: Final = 0.0025
 """What numerical composition may add to epsilon, relative to it, within the two bounds above."""
 
 _LEAST_NOISE: Final = 0.1
 _MOST_NOISE: Final = 1e6
+_CALIBRATED: Final = 0.003
+"""How far below its target a calibrated epsilon may stay, relative to it."""
 
 
 class AccountantsDisagree(FedmrgError):
@@ -95,8 +97,7 @@ def account(events: Sequence[PrivacyEvent], delta: float) -> Account:
         AccountantsDisagree: PLD and PRV differ by over 1 %, one of them exceeds RDP by more than
             its own error, or a result is NaN.
     """
-    if not 0 < delta < 1:
-        raise DeltaTooLarge(f"delta must be above 0 and below 1, got {delta:g}")
+    _check_open_unit(delta)
     if not events:
         return Account(0.0, delta, 0.0, 0.0, 0.0)
     steps = _as_gaussian_steps(events)
@@ -110,7 +111,7 @@ def account(events: Sequence[PrivacyEvent], delta: float) -> Account:
             lambda left: rdp_epsilon(steps, left, integer_orders=True), delta, truncated
         )
         rdp = min(rdp, exact)
-    error = min(_MOST_ERROR, max(_LEAST_ERROR, _RELATIVE_ERROR * rdp))
+    error = _prv_error(rdp)
     prv = _with_slack(lambda left: prv_epsilon(steps, left, error), delta, apart)
     pld = None
     if pld_installed():
@@ -138,7 +139,7 @@ def check_delta(delta: float, units: int) -> None:
 
 
 def calibrate(target_epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
-    """The least noise with which all steps together cost at most a target.
+    """The noise with which all steps together cost a target epsilon and no more.
 
     Args:
         target_epsilon: > 0.
@@ -148,36 +149,36 @@ def calibrate(target_epsilon: float, delta: float, sample_rate: float, steps: in
         steps: of the whole run: rounds x steps a round.
 
     Returns:
-        The noise multiplier, sigma over sensitivity, rounded up to four digits.
+        The noise multiplier, sigma over sensitivity. It costs at most the target, and at least
+        99.7 % of it.
 
     Raises:
-        BudgetCannotBeMet: no multiplier from 0.1 to 10^6 is enough.
-        DeltaTooLarge: as for `account`.
+        BudgetCannotBeMet: no multiplier up to 10^6 is enough, or the target is not a number.
+        DeltaTooLarge, AccountantsDisagree: as for `account`.
     """
     if not 0 < target_epsilon < math.inf:
         raise BudgetCannotBeMet(f"a target epsilon must be positive, got {target_epsilon:g}")
+    _check_open_unit(delta)
     left = delta * (1 - SLACK_SHARE)
+    sampling = PoissonSampling(sample_rate)
+
+    def by_rdp(multiplier: float) -> float:
+        return rdp_epsilon((GaussianSteps(multiplier, sample_rate, steps),), left)
 
     def cost(multiplier: float) -> float:
-        noise = ContinuousNoise(multiplier)
-        return epsilon([PrivacyEvent(noise, PoissonSampling(sample_rate), steps)], left)
+        alone = (GaussianSteps(multiplier, sample_rate, steps),)
+        rdp = rdp_epsilon(alone, left)
+        return min(rdp, prv_epsilon(alone, left, _prv_error(rdp)))
 
-    def quick(multiplier: float) -> float:
-        return rdp_epsilon([GaussianSteps(multiplier, sample_rate, steps)], left)
-
-    if quick(_MOST_NOISE) > target_epsilon:
+    if by_rdp(_MOST_NOISE) > target_epsilon:
         raise BudgetCannotBeMet(
             f"no noise brings {steps:,} steps at sampling rate {sample_rate:g} to epsilon "
             f"{target_epsilon:g} with delta {delta:g}",
             hint="take fewer steps, a smaller sampling rate, or a larger target",
         )
-    enough = _bisect(quick, target_epsilon, _LEAST_NOISE, _MOST_NOISE, ratio=1.01)
-    little = enough
-    while little > _LEAST_NOISE and cost(little) <= target_epsilon:
-        enough, little = little, little * 0.85
-    multiplier = _round_up(_bisect(cost, target_epsilon, little, enough, ratio=1.0005))
-    while cost(multiplier) > target_epsilon:
-        multiplier = _round_up(multiplier * 1.0005)
+    start = _halve(by_rdp, target_epsilon, _LEAST_NOISE, _MOST_NOISE)
+    multiplier = _close_in(cost, target_epsilon, start)
+    account([PrivacyEvent(ContinuousNoise(multiplier), sampling, steps)], left)
     return multiplier
 
 
@@ -201,17 +202,17 @@ def check_agreement(rdp: float, prv: float, pld: float | None, prv_error: float)
             raise _disagree(f"{name} gives {value:.4f}, above RDP's {rdp:.4f}")
     if pld is None or (math.isinf(prv) and math.isinf(pld)):
         return
-    if not abs(pld - prv) <= AGREEMENT * max(pld, prv) + 2 * prv_error:
+    if math.inf in (pld, prv) or abs(pld - prv) > AGREEMENT * max(pld, prv) + 2 * prv_error:
         raise _disagree(f"PLD gives {pld:.4f} and PRV {prv:.4f}")
 
 
-def _as_gaussian_steps(events: Sequence[PrivacyEvent]) -> list[GaussianSteps]:
+def _as_gaussian_steps(events: Sequence[PrivacyEvent]) -> tuple[GaussianSteps, ...]:
     """The continuous steps that events are compared with, equal ones together."""
     counts: dict[tuple[float, float], int] = {}
     for event in events:
         key = (event.noise.noise_multiplier, event.sampling.rate)
         counts[key] = counts.get(key, 0) + event.steps
-    return [GaussianSteps(*key, steps) for key, steps in sorted(counts.items())]
+    return tuple(GaussianSteps(*key, steps) for key, steps in sorted(counts.items()))
 
 
 def _with_slack(bound: Callable[[float], float], delta: float, distance: float) -> float:
@@ -233,19 +234,45 @@ def _with_slack(bound: Callable[[float], float], delta: float, distance: float) 
     return math.inf
 
 
-def _bisect(
-    cost: Callable[[float], float], target: float, low: float, high: float, ratio: float
-) -> float:
-    """The least of [low, high] whose falling cost is at most the target, up to a factor `ratio`."""
-    while high > low * ratio:
+def _halve(cost: Callable[[float], float], target: float, low: float, high: float) -> float:
+    """A multiplier in [low, high] whose cost is at most the target, within 1 % of the least."""
+    while high > 1.01 * low:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if cost(middle) <= target else (middle, high)
     return high
 
 
-def _round_up(value: float) -> float:
-    scale = 10.0 ** (3 - math.floor(math.log10(value)))
-    return math.ceil(value * scale) / scale
+def _close_in(cost: Callable[[float], float], target: float, enough: float) -> float:
+    """From a multiplier that is enough to one whose cost is within `_CALIBRATED` of the target."""
+    reached = cost(enough)
+    low, low_cost = enough, reached
+    while low_cost <= target and low > _LEAST_NOISE / 2:
+        if low_cost >= target * (1 - _CALIBRATED):
+            return low
+        enough, reached = low, low_cost
+        low *= max(0.7, 0.98 * low_cost / target)
+        low_cost = cost(low)
+    while reached < target * (1 - _CALIBRATED) and enough > low * (1 + 1e-6):
+        # Costs fall nearly like a power of the noise: aim a little below the target on that line.
+        slope = math.log(low_cost / reached) / math.log(enough / low)
+        aim = enough / (target * (1 - _CALIBRATED / 2) / reached) ** (1 / slope)
+        if not low < aim < enough:
+            aim = math.sqrt(low * enough)
+        value = cost(aim)
+        if value <= target:
+            enough, reached = aim, value
+        else:
+            low, low_cost = aim, value
+    return enough
+
+
+def _prv_error(rdp: float) -> float:
+    return min(_MOST_ERROR, max(_LEAST_ERROR, _RELATIVE_ERROR * rdp))
+
+
+def _check_open_unit(delta: float) -> None:
+    if not 0 < delta < 1:
+        raise DeltaTooLarge(f"delta must be above 0 and below 1, got {delta:g}")
 
 
 def _disagree(how: str) -> AccountantsDisagree:

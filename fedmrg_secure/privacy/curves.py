@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib.util
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final
 
 import numpy as np
@@ -36,6 +37,8 @@ _FRACTIONAL_ORDERS: Final = tuple(1 + tenth / 10 for tenth in range(1, 100) if t
 _LARGEST_PRV: Final = 100.0
 """Epsilons above this have no meaning, and numerical composition takes minutes for them."""
 
+_REMEMBERED: Final = 64
+
 
 class AccountingFailed(FedmrgError):
     """An accountant could not work out an epsilon."""
@@ -58,8 +61,9 @@ class GaussianSteps:
     steps: int
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def rdp_epsilon(
-    steps: Sequence[GaussianSteps], delta: float, *, integer_orders: bool = False
+    steps: tuple[GaussianSteps, ...], delta: float, *, integer_orders: bool = False
 ) -> float:
     """epsilon by Renyi differential privacy, the best of many orders.
 
@@ -101,7 +105,8 @@ def _renyi(compute: Callable[..., float], step: GaussianSteps, order: float) -> 
     return math.inf if math.isnan(value) else value
 
 
-def prv_epsilon(steps: Sequence[GaussianSteps], delta: float, error: float) -> float:
+@lru_cache(maxsize=_REMEMBERED)
+def prv_epsilon(steps: tuple[GaussianSteps, ...], delta: float, error: float) -> float:
     """epsilon by numerical composition of privacy loss random variables.
 
     Args:
@@ -137,7 +142,8 @@ def pld_installed() -> bool:
     return importlib.util.find_spec("dp_accounting") is not None
 
 
-def pld_epsilon(steps: Sequence[GaussianSteps], delta: float) -> float:
+@lru_cache(maxsize=_REMEMBERED)
+def pld_epsilon(steps: tuple[GaussianSteps, ...], delta: float) -> float:
     """epsilon by privacy loss distributions, for adding and for removing a unit: the larger.
 
     Args:

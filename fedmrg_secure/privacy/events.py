@@ -50,8 +50,8 @@ class GridNoise:
 
     Attributes:
         sigma: of `discrete_gaussian`, in grid steps, > 0.
-        sensitivity: what one unit adds to the sum at most, L2, in grid steps, > 0. An exact bound
-            on integer vectors, as `grid.Grid.encode` gives it.
+        sensitivity: what one unit adds to the sum at most, L2, in grid steps, > 0. It must hold
+            exactly for the integer vectors that are summed, rounding to the grid included.
         coordinates: of the sum, each with its own independent noise, >= 1.
     """
 

@@ -195,8 +195,14 @@ class Ledger:
             if not after <= budget:
                 raise _exhausted(content, budget, after)
             name = secrets.token_hex(16)
-            fields: dict[str, JsonValue] = {"reservation": name, "run": run, "round": round}
-            self._file.append(content, "reserved", {**fields, "event": event.to_json()})
+            fields: dict[str, JsonValue] = {
+                "reservation": name,
+                "run": run,
+                "round": round,
+                "event": event.to_json(),
+                "epsilon": repr(after),
+            }
+            self._file.append(content, "reserved", fields)
         return Reservation(name, after, budget)
 
     def settle(self, reservation: Reservation, outcome: Outcome = "finished") -> None:

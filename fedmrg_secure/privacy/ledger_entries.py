@@ -25,7 +25,7 @@ _CHAIN_TAG: Final = "fedmrg/privacy-ledger/chain/v1"
 _FIELDS: Final[Mapping[str, set[str]]] = {
     "opened": {"ledger", "dataset", "unit", "delta", "budget", "file"},
     "budget": {"budget"},
-    "reserved": {"reservation", "run", "round", "event"},
+    "reserved": {"reservation", "run", "round", "event", "epsilon"},
     "settled": {"reservation", "outcome"},
     "adopted": {"file"},
 }
@@ -65,6 +65,7 @@ class Spending:
         round: its number there.
         event: what was done, or may have been.
         time: when it was reserved, by the site's clock; nothing depends on it.
+        epsilon_after: of the whole ledger, as it was worked out then; nothing depends on it.
         outcome: None while nothing says that it ended. It counts as spent in any case.
     """
 
@@ -73,6 +74,7 @@ class Spending:
     round: int
     event: PrivacyEvent
     time: str
+    epsilon_after: float
     outcome: Outcome | None = None
 
 
@@ -147,6 +149,7 @@ class LedgerContent:
                 _whole(entry["round"]),
                 event_from_json(entry["event"]),
                 str(entry["time"]),
+                _positive(entry["epsilon"]),
             )
         if kind == "settled":
             spending = self.spendings.get(str(entry["reservation"]))
