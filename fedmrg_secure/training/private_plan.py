@@ -7,11 +7,13 @@ from typing import Final
 
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.privacy_terms import PrivacyTerms, privacy_terms
+from fedmrg_secure.model.report_generator import ReportGenerator
 from fedmrg_secure.privacy.accountant import BudgetCannotBeMet, calibrate
 from fedmrg_secure.privacy.events import PoissonSampling, PrivacyEvent
 from fedmrg_secure.privacy.randomness import NoiseStream
-from fedmrg_secure.training.dp_trainer import PrivateTraining
-from fedmrg_secure.training.private_sum import noise_of
+from fedmrg_secure.training.dp_trainer import PrivateTraining, noised_parts
+from fedmrg_secure.training.private_sum import coordinates, noise_of
+from fedmrg_secure.update.factorization import Factorization
 
 MOST_NOISE: Final = 256
 """What the grid has room for: `mechanism.MAX_SIGMA` over `grid.SENSITIVITY`."""
@@ -48,16 +50,29 @@ def noise_multiplier(config: RunConfig, terms: PrivacyTerms) -> float:
     return found
 
 
-def training_event(terms: PrivacyTerms, multiplier: float, size: int, steps: int) -> PrivacyEvent:
-    """Some noised steps as the accountant sees them.
+def pass_event(
+    generator: ReportGenerator,
+    factorization: Factorization,
+    config: RunConfig,
+    private: PrivateTraining,
+    number: int,
+) -> PrivacyEvent | None:
+    """What one pass does to a unit's privacy, as the accountant sees it; None where it trains not.
 
     Args:
-        terms: of the site.
-        multiplier: standard deviation of the noise over the clip bound.
-        size: values that get noise.
-        steps: how many.
+        generator: the model; what requires gradients in it is set as the pass needs it.
+        factorization: what leaves the site.
+        config: with a `privacy` section.
+        private: constants and noise.
+        number: of the pass, 1, 2, ...
     """
-    return PrivacyEvent(noise_of(multiplier, size), PoissonSampling(terms.sampling_rate), steps)
+    if not factorization.trains(number):
+        return None
+    generator.set_trainable(factorization.trainable(number))
+    size = coordinates(noised_parts(generator, config.training))
+    sampling = PoissonSampling(private.terms.sampling_rate)
+    noise = noise_of(private.noise_multiplier, size)
+    return PrivacyEvent(noise, sampling, private.terms.steps_per_round)
 
 
 @lru_cache(maxsize=64)

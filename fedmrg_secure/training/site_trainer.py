@@ -17,7 +17,7 @@ from fedmrg_secure.model.contrast import head_anchors, prototype_sums
 from fedmrg_secure.model.report_generator import PROTOTYPES, ReportGenerator
 from fedmrg_secure.privacy.events import PrivacyEvent
 from fedmrg_secure.training.batches import Batch, ImageCache, make_batch
-from fedmrg_secure.training.dp_trainer import noised_parts, train_privately
+from fedmrg_secure.training.dp_trainer import train_privately
 from fedmrg_secure.training.drift import (
     Shares,
     drift_shares,
@@ -27,8 +27,7 @@ from fedmrg_secure.training.drift import (
 )
 from fedmrg_secure.training.mixing import MIXES, mix_losses
 from fedmrg_secure.training.private_checks import check_privately_trainable
-from fedmrg_secure.training.private_plan import plan_private_training, training_event
-from fedmrg_secure.training.private_sum import coordinates
+from fedmrg_secure.training.private_plan import pass_event, plan_private_training
 from fedmrg_secure.training.seeds import round_seed
 from fedmrg_secure.training.trainer import (
     LocalTrainingResult,
@@ -115,12 +114,9 @@ class SiteTrainer:
         Args:
             number: of the pass.
         """
-        if self._private is None or not self._factorization.trains(number):
+        if self._private is None:
             return None
-        self._generator.set_trainable(self._factorization.trainable(number))
-        size = coordinates(noised_parts(self._generator, self._config.training))
-        steps = self._config.training.local_steps
-        return training_event(self._private.terms, self._private.noise_multiplier, size, steps)
+        return pass_event(self._generator, self._factorization, self._config, self._private, number)
 
     def train_round(
         self, number: int, base: State, on_step: Callable[[StepReport], None] | None = None

@@ -106,6 +106,7 @@ def test_plaintext_needs_its_own_acknowledgement_and_may_run_with_one_site() -> 
 
 
 PRIVATE = {"target_epsilon": 8.0, "population": {"spain": 400, "italy": 90}}
+ODDLY_NAMED = {"population": {"spain": 400, "italy": 90, "Oslo X": 3}}
 ONE_WAY = {"boosting": "one_way"}
 
 
@@ -130,7 +131,7 @@ def test_sound_private_configurations_have_no_findings() -> None:
         ({"noise_multiplier": 1.0}, {}, ("privacy", "noise_multiplier")),
         ({"population": None}, {}, ("privacy", "population")),
         ({"population": {"spain": 400}}, {}, ("privacy", "population")),
-        ({"population": PRIVATE["population"] | {"Oslo X": 3}}, {}, ("privacy", "population", "Oslo X")),
+        (ODDLY_NAMED, {}, ("privacy", "population", "Oslo X")),
         ({"population": 0, "expected_batch": 1.0}, {}, ("privacy", "population")),
         ({"expected_batch": 91.0}, {}, ("privacy", "expected_batch")),
         ({"delta": 1 / 90}, {}, ("privacy", "delta")),
