@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.model.parameters import ParameterCounts
 from fedmrg_secure.reports.facts import method, security, settings
 from fedmrg_secure.reports.html import write_report
 from fedmrg_secure.reports.model_card import model_card
@@ -99,6 +100,7 @@ def test_a_private_run_shows_its_epsilon_by_site_and_any_other_says_that_it_has_
     page = write_report(root).read_text(encoding="utf-8")
     assert "Epsilon at Cedar Valley Clinic" in page
     assert "no second run gives this model" in page
-    card = model_card(read_run(root))
+    counts = ParameterCounts(1_321_576, 885_888, 399_848, 43_008, 435_688, 45_568)
+    card = model_card(read_run(root), counts, after_round=8, has_base=True)
     assert "**Differential privacy** of each patient" in card
     assert "No differential privacy" not in card
