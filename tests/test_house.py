@@ -240,6 +240,7 @@ def test_the_coordinator_loads_nothing_that_could_open_an_update() -> None:
             "model",
             "training",
             "update",
+            "privacy",
             "crypto.schemes",
             "crypto.tenseal_shared",
             "crypto.plaintext",

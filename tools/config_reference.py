@@ -88,7 +88,8 @@ def _kind(annotation: Any) -> str:
     if origin in (list, tuple):
         return "list of texts"
     if origin is dict:
-        return "keys with lists of texts"
+        value = arguments[1]
+        return "keys with lists of texts" if value not in _NAMES else f"keys with {_NAMES[value]}s"
     return _NAMES[annotation]
 
 

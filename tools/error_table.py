@@ -27,7 +27,7 @@ to look:
 | 1xxx | configuration, names, command line |
 | 2xxx | data |
 | 3xxx | model and training |
-| 4xxx | update and cryptography |
+| 4xxx | update, cryptography, differential privacy |
 | 5xxx | protocol and coordinator |
 | 6xxx | site, federation, run folder |
 | 7xxx | log |

@@ -142,6 +142,7 @@ def _site(
         factorization=factorization_of(manifest.value_count),
         codec=FixedPoint(CLIP_NORM, manifest.precision_bits),
         parameters=SchemeParameters.from_json(manifest.scheme_parameters),
+        ledger=None,
         log=log.append,
         progress=ProgressLines(),
     )

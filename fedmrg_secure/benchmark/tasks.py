@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from fedmrg_secure.benchmark.methods import Changes, Method
 from fedmrg_secure.benchmark.tuned import tuned_values
-from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.core.config import PhantomData, RunConfig
 from fedmrg_secure.core.errors import InputError
 from fedmrg_secure.core.types import party_name
 from fedmrg_secure.core.yaml_source import load_run_config
@@ -30,6 +30,12 @@ class UnknownTrainingSite(InputError):
     """`federation.sites` names a centre that does not participate."""
 
     code: ClassVar[str] = "FMRG-8214"
+
+
+class NoLedgerHere(InputError):
+    """A benchmark is to train privately on patients' data, and would charge it to no ledger."""
+
+    code: ClassVar[str] = "FMRG-8217"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ def load_task(
 
     Raises:
         UnknownTask: there is neither a file nor a task of that name.
+        NoLedgerHere: the file is of a private run on data that has patients.
         ErrorGroup: every mistake of the file and the overrides.
     """
     if config is None and name not in TASKS:
@@ -103,6 +110,11 @@ def load_task(
     root = () if data is None else (f"data.root={json.dumps(str(data))}",)
     changes = (*root, *overrides)
     base = load_run_config(path, changes)
+    if base.privacy is not None and not isinstance(base.data, PhantomData):
+        raise NoLedgerHere(
+            f"{path} is of a private run, and a benchmark charges no ledger",
+            hint="train it by `fedmrg run`, or leave privacy out",
+        )
     return BenchmarkTask(name or base.name, path, changes, base)
 
 

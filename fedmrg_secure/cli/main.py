@@ -21,6 +21,7 @@ from fedmrg_secure import __version__
 from fedmrg_secure.cli import (
     adapt,
     bench,
+    budget,
     client,
     coordinator,
     doctor,
@@ -50,6 +51,7 @@ COMMAND_MODULES: tuple[ModuleType, ...] = (
     report,
     export,
     log,
+    budget,
     provision,
     bench,
     doctor,

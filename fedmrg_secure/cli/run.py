@@ -49,6 +49,7 @@ def run(
 
       fedmrg run configs/quickstart.yaml --resume
     """
+    from fedmrg_secure.cli.validate import show_plan, show_privacy
     from fedmrg_secure.core.errors import FedmrgError
     from fedmrg_secure.core.yaml_source import load_run_config
     from fedmrg_secure.federation.local import run_federation
@@ -60,11 +61,11 @@ def run(
     run_config = load_run_config(config, overrides or ())
     output.note("planning: data, model and encryption are checked")
     with placed(config, overrides or ()):
+        # A run that goes on has charged a part of its cost already: it would count twice.
+        privacy = {} if resume else show_privacy(output, run_config)
         plan = make_plan(run_config)
     if dry_run:
-        from fedmrg_secure.cli.validate import show_plan
-
-        show_plan(output, plan)
+        show_plan(output, plan, privacy)
         return
     if resume:
         folder = reopen_run_folder(run_config, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from fedmrg_secure.cli.output import JsonOption, Output, SetOption, human_bytes
 from fedmrg_secure.cli.places import placed
 
 if TYPE_CHECKING:
+    from fedmrg_secure.core.config import RunConfig
     from fedmrg_secure.federation.plan import RunPlan
 
 
@@ -32,8 +34,9 @@ def validate(
 
     All mistakes are shown at once, each with file:line:column and a hint. A sound configuration
     then gets the figures that matter before anything is started: parameters that leave a site,
-    bytes a round each way, the encryption's error bound, memory. Relative paths in the file mean
-    relative to the directory in which you start the command.
+    bytes a round each way, the encryption's error bound, memory. For a private run the epsilon that
+    each site would reach, and what its ledger has left, come first, before data is read. Relative
+    paths in the file mean relative to the directory in which you start the command.
 
     Examples:
 
@@ -49,14 +52,64 @@ def validate(
     output = Output(as_json=as_json)
     run_config = load_run_config(config, overrides or ())
     with placed(config, overrides or ()):
+        privacy = show_privacy(output, run_config, site, config.resolve().parent)
         plan = plan_site(run_config, site) if site else make_plan(run_config)
     output.say(f"{config} is sound.")
-    show_plan(output, plan)
+    show_plan(output, plan, privacy)
 
 
-def show_plan(output: Output, plan: RunPlan) -> None:
-    """Print a plan for people, and as the command's JSON result."""
-    figures = plan_figures(plan)
+def show_privacy(
+    output: Output, config: RunConfig, site: str | None = None, folder: Path | None = None
+) -> dict[str, Any]:
+    """Print what a private run would cost each site's patients, before any data is read.
+
+    Args:
+        output: for people; warnings too.
+        config: of the run; without a `privacy` section nothing is printed.
+        site: to show this site of a real federation alone.
+        folder: that site's own.
+
+    Returns:
+        The same as JSON; empty without a `privacy` section.
+    """
+    if config.privacy is None:
+        return {}
+    from fedmrg_secure.federation.privacy_forecast import forecast, warnings
+
+    found = forecast(config, site=site, folder=folder if site else None)
+    output.table(
+        f"Privacy that the run would cost each {config.privacy.unit}, at delta "
+        f"{config.privacy.delta:g}",
+        ["site", "epsilon", "noise", "sampled", "ledger has left", "epsilon after"],
+        [
+            (
+                each.site,
+                f"{each.epsilon:.3f}",
+                f"{each.private.noise_multiplier:.3g}",
+                f"{each.private.terms.sampling_rate:.3g} of {each.private.terms.population:,}",
+                f"{max(0.0, each.budget - each.spent):.3f} of {each.budget:g}"
+                if each.ledger
+                else f"new: {each.budget:g}",
+                f"{each.epsilon_after:.3f}",
+            )
+            for each in found
+        ],
+    )
+    said = warnings(found)
+    for line in said:
+        output.say(f"warning: {line}")
+    return {"privacy": {"sites": {each.site: each.to_json() for each in found}, "warnings": said}}
+
+
+def show_plan(output: Output, plan: RunPlan, privacy: Mapping[str, Any] | None = None) -> None:
+    """Print a plan for people, and as the command's JSON result.
+
+    Args:
+        output: of the command.
+        plan: the run.
+        privacy: from `show_privacy`, for the result.
+    """
+    figures = plan_figures(plan) | dict(privacy or {})
     output.table(
         "Sites",
         ["site", "training records", "weight"],

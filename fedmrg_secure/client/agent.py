@@ -11,6 +11,7 @@ from fedmrg_secure.audit_log.log import AuditLog
 from fedmrg_secure.client.catch_up import catch_up
 from fedmrg_secure.client.heart import Heart
 from fedmrg_secure.client.policy import Terms, check_manifest
+from fedmrg_secure.client.privacy import open_ledger
 from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.round import acknowledge, take_part
@@ -25,6 +26,7 @@ from fedmrg_secure.crypto.roster import Roster
 from fedmrg_secure.data.task import load_centre
 from fedmrg_secure.model.adapters import ReadingPath
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
+from fedmrg_secure.privacy.ledger import Ledger
 from fedmrg_secure.protocol.channel import TlsIdentity
 from fedmrg_secure.protocol.messages import NO_TRANSCRIPT, SessionStatus
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
@@ -114,7 +116,8 @@ def _run_session(
         ) as client,
     ):
         log.append({"type": "process.started", "site": identity.name})
-        site = _join(identity, roster, config, model, store, log, client, progress)
+        ledger = open_ledger(config, identity.name, folder)
+        site = _join(identity, roster, config, model, store, ledger, log, client, progress)
         heart = Heart(site)
         with heart.beating():
             _take_part_until_the_end(site, heart)
@@ -169,6 +172,7 @@ def _join(
     config: RunConfig,
     model: _Model,
     store: SiteStore,
+    ledger: Ledger | None,
     log: AuditLog,
     client: CoordinatorClient,
     progress: ProgressLines,
@@ -218,6 +222,7 @@ def _join(
         factorization=model.factorization,
         codec=FixedPoint(config.update.clip_norm, config.update.precision_bits),
         parameters=parameters,
+        ledger=ledger,
         log=log.append,
         progress=progress,
     )

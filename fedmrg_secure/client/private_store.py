@@ -29,8 +29,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
-from fedmrg_secure.client.durable import write_durably
 from fedmrg_secure.client.state import ANEW, SiteStateBroken
+from fedmrg_secure.core.durable import write_durably
 from fedmrg_secure.core.types import FloatVector
 
 Memory = Mapping[str, npt.NDArray[np.float32]]

@@ -43,7 +43,7 @@ class ProgressLines:
         self.phase = phase
         self.emit("phase", phase=phase, round=round_number)
 
-    def step(self, step: int, steps: int, loss: float) -> None:
+    def step(self, step: int, steps: int, loss: float | None) -> None:
         """A training step is done; only some a second are told."""
         if step == steps or time.monotonic() - self._last_step >= _STEP_PAUSE_S:
             self._last_step = time.monotonic()

@@ -1,9 +1,9 @@
 """One round at a site, from the announcement to the acknowledgement.
 
-Read `take_part` from top to bottom: policy check, local training, factorised update, clip, fixed
-point, encrypt, commit, certify, upload, include, download, open, verify, apply, acknowledge (what
-is certified and how is in `certifying`). Each step may be interrupted by a kill; called again, it
-goes on from what is on disk.
+Read `take_part` from top to bottom: policy check, local training (charged to the privacy ledger
+before it reads a record), factorised update, clip, fixed point, encrypt, commit, certify, upload,
+include, download, open, verify, apply, acknowledge (what is certified and how is in `certifying`).
+Each step may be interrupted by a kill; called again, it goes on from what is on disk.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from fedmrg_secure.core.ahead import map_ahead
 from fedmrg_secure.core.types import FloatVector
 from fedmrg_secure.crypto.frame import FrameHeader, join_frame
 from fedmrg_secure.crypto.scheme import Scheme
+from fedmrg_secure.privacy.ledger import Reservation
 from fedmrg_secure.protocol.errors import WrongPhase, WrongRound
 from fedmrg_secure.protocol.hashes import plan_hash
 from fedmrg_secure.protocol.messages import (
@@ -52,6 +53,7 @@ class _Measured:
     loss: float | None = None
     losses: dict[str, float] = field(default_factory=dict)
     steps: int = 0
+    epsilon: float | None = None
 
 
 def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
@@ -143,7 +145,8 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
         loss=measured.loss,
         losses=measured.losses,
         steps=measured.steps,
-        records=site.records,
+        records=site.records if site.ledger is None else None,
+        epsilon=measured.epsilon,
         seconds={phase: round(seconds, 4) for phase, seconds in watch.seconds.items()},
         bytes={
             "up": site.coordinator.bytes_sent - sent,
@@ -186,7 +189,12 @@ def _await_plan(site: Site, round_number: int) -> RoundPlan | None:
 def _train(site: Site, applied: Applied, base: State, measured: _Measured) -> FloatVector:
     """The clipped update of the next pass, shape (vector_size,), float64.
 
-    Trained now, or as it was kept before a kill or an aborted round: nothing is trained twice.
+    Trained now, or as it was kept before a kill or an aborted round: nothing is trained twice, and
+    nothing is charged twice.
+
+    Raises:
+        BudgetExhausted: the round would cost more than what is left of the data's privacy budget;
+            this site stops here, and the others go on without it.
     """
     number = applied.training_round + 1
     kept = site.private.update(number, applied.model_hash)
@@ -194,20 +202,36 @@ def _train(site: Site, applied: Applied, base: State, measured: _Measured) -> Fl
         return kept.vector
     site.progress.enter("training", number)
     site.trainer.load_memory(site.private.load(applied.training_round))
+    reservation = _reserve(site, number, measured)
     update = site.trainer.train_round(
         number,
         base,
-        on_step=lambda report: site.progress.step(report.step, report.steps, report.loss),
+        # With differential privacy a loss is no number to be passed on, not on this machine either.
+        on_step=lambda report: site.progress.step(
+            report.step, report.steps, report.loss if reservation is None else None
+        ),
     )
     if update.result is not None:
-        result = update.result
-        measured.loss, measured.steps = result.loss, result.steps
+        measured.steps = update.result.steps
+    if update.result is not None and reservation is None:
+        measured.loss = update.result.loss
         parts = ("language", "specialized", "boosting", "diagnosis", "contrast")
-        measured.losses = {part: getattr(result, f"{part}_loss") for part in parts}
+        measured.losses = {part: getattr(update.result, f"{part}_loss") for part in parts}
     site.private.keep_update(
         number, applied.model_hash, KeptUpdate(update.vector, site.trainer.memory)
     )
+    if site.ledger is not None and reservation is not None:
+        site.ledger.settle(reservation)
     return update.vector
+
+
+def _reserve(site: Site, number: int, measured: _Measured) -> Reservation | None:
+    """Charge the coming training to the ledger; what is never settled stays charged."""
+    if site.ledger is None or (event := site.trainer.privacy_event(number)) is None:
+        return None
+    reservation = site.ledger.reserve(event, site.session.hex(), number)
+    measured.epsilon = reservation.epsilon_after
+    return reservation
 
 
 def _encrypt(

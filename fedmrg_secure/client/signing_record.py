@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from fedmrg_secure.client.durable import write_durably
+from fedmrg_secure.core.durable import write_durably
 from fedmrg_secure.core.errors import FedmrgError
 
 _KEPT: Final = 64

@@ -16,6 +16,7 @@ from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto.identity import PartyIdentity
 from fedmrg_secure.crypto.parameters import SchemeParameters
 from fedmrg_secure.crypto.roster import Roster
+from fedmrg_secure.privacy.ledger import Ledger
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.protocol.messages import SessionStatus
 from fedmrg_secure.protocol.phases import SessionPhase
@@ -51,6 +52,8 @@ class Site:
     factorization: Factorization
     codec: FixedPoint
     parameters: SchemeParameters
+    ledger: Ledger | None
+    """of what its patients lose; None in a run without differential privacy"""
     log: LogEvent
     progress: ProgressLines
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fedmrg_secure.client.durable import write_durably
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import ANEW, Applied, SiteStateBroken, hash_state
+from fedmrg_secure.core.durable import write_durably
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.sealed_state import StateContext, StateSealer

@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
-from fedmrg_secure.client.durable import flush, write_durably, write_numbered
 from fedmrg_secure.core.canonical import HASH_BYTES, tagged_hash
+from fedmrg_secure.core.durable import flush, write_durably, write_numbered
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.keys import SecretBytes

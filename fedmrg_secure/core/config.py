@@ -2,7 +2,8 @@
 
 Only shape and range are checked here; `core.yaml_source` turns a file into these models and gives
 every error its line and column. Components never see these objects whole: they take plain
-arguments or the one section they need. The `data` sections stand in `core.config_data`.
+arguments or the one section they need. The `data` sections stand in `core.config_data`, `privacy`
+in `core.config_privacy`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fedmrg_secure.core.config_data import (
     ReportSection,
     Splits,
 )
+from fedmrg_secure.core.config_privacy import PrivacyConfig
 from fedmrg_secure.core.config_section import Section
 from fedmrg_secure.core.types import CHEXPERT_CLASSES
 
@@ -38,6 +40,7 @@ __all__ = [
     "MimicCxrData",
     "ModelConfig",
     "PhantomData",
+    "PrivacyConfig",
     "PseudoCentres",
     "ReportSection",
     "RunConfig",
@@ -110,7 +113,9 @@ class TrainingConfig(Section):
 
     rounds: int = Field(36, ge=1, description="training rounds of the whole run")
     local_steps: int = Field(8, ge=1, description="optimiser steps a round")
-    batch_size: int = Field(8, ge=1, description="records of one step")
+    batch_size: int = Field(
+        8, ge=1, description="records of one step; with privacy, of one forward pass"
+    )
     learning_rate: float = Field(2e-3, gt=0, description="of everything but LoRA")
     adapter_learning_rate: float = Field(4e-3, gt=0, description="of the LoRA matrices")
     weight_decay: float = Field(0.0, ge=0, description="of AdamW")
@@ -153,7 +158,11 @@ class TrainingConfig(Section):
         0.2, ge=0, le=1, description="share of prompt statuses predicted, not taken from the report"
     )
     threads: int = Field(1, ge=1, description="torch threads of one site")
-    gradient_clip_norm: float = Field(1.0, gt=0, description="L2 bound on one step's gradient")
+    gradient_clip_norm: float = Field(
+        1.0,
+        gt=0,
+        description="L2 bound on one step's gradient; with privacy, of what stays at the site",
+    )
 
 
 class UpdateConfig(Section):
@@ -247,6 +256,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     update: UpdateConfig = UpdateConfig()
+    privacy: PrivacyConfig | None = Field(None, description="absent: off")
     secure_aggregation: SecureAggregationConfig = SecureAggregationConfig()
     federation: FederationConfig = FederationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

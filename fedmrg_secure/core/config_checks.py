@@ -12,6 +12,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from fedmrg_secure.core.config import IuXrayData, ManifestData, PhantomData, RunConfig
 from fedmrg_secure.core.config_errors import did_you_mean
+from fedmrg_secure.core.privacy_terms import public_population
 from fedmrg_secure.core.types import CHEXPERT_CLASSES, COORDINATOR, InvalidName, party_name
 
 
@@ -35,6 +36,7 @@ def check_config(config: RunConfig) -> list[Finding]:
     return [
         *_data(config),
         *_model(config),
+        *_privacy(config),
         *_acknowledgements(config),
         *_federation(config),
     ]
@@ -120,6 +122,108 @@ def _model(config: RunConfig) -> Iterator[Finding]:
             )
         elif name in model.classes[:index]:
             yield Finding(("model", "classes", index), f"names {name!r} a second time")
+
+
+def _privacy(config: RunConfig) -> Iterator[Finding]:
+    """What would break the guarantee or make it hollow."""
+    privacy = config.privacy
+    if privacy is None:
+        return
+    given = [key for key in ("target_epsilon", "noise_multiplier") if getattr(privacy, key)]
+    if len(given) != 1:
+        yield Finding(
+            ("privacy", *given[1:]),
+            "needs exactly one of target_epsilon and noise_multiplier",
+            "target_epsilon: 8 fixes the noise by what may be lost in the whole run",
+        )
+    if privacy.unit == "patient" and privacy.max_records > config.training.batch_size:
+        yield Finding(
+            ("privacy", "max_records"),
+            f"must be at most training.batch_size, which is {config.training.batch_size}",
+            "all of a patient's records go through one forward pass",
+        )
+    yield from _population(config)
+    yield from _not_private(config)
+
+
+def _population(config: RunConfig) -> Iterator[Finding]:
+    privacy = config.privacy
+    assert privacy is not None
+    path = ("privacy", "population")
+    given = privacy.population
+    if isinstance(given, dict):
+        yield from (
+            Finding((*path, title), f"names {title!r}, which is no centre's party name")
+            for title in given
+            if _name_or_title(title) != title
+        )
+    sites = [_name_or_title(title) for title in config.federation.sites or _trains(config)]
+    counts = {site: public_population(config, site) for site in sites or [""]}
+    absent = [site for site, count in counts.items() if count is None]
+    if absent and privacy.population is None:
+        yield Finding(
+            path,
+            "is missing",
+            "say about how many patients a site trains on: a public number, never counted",
+        )
+        return
+    if absent and sites:
+        yield Finding(path, f"does not name {', '.join(absent)}", "give a number for every site")
+    least = min((count for count in counts.values() if count is not None), default=None)
+    if least is None:
+        return
+    if least < 1:
+        yield Finding(path, f"must be at least 1, got {least}")
+    elif least < privacy.expected_batch:
+        yield Finding(
+            ("privacy", "expected_batch"),
+            f"must be at most privacy.population, which is {least}",
+        )
+    if least > 0 and privacy.delta >= 1 / least:
+        yield Finding(
+            ("privacy", "delta"),
+            f"must be below 1/n = {1 / least:.1e} for {least:,} units, got {privacy.delta:g}",
+            "with delta = 1/n, giving away one whole record at random would pass as private",
+        )
+
+
+def _trains(config: RunConfig) -> Sequence[str]:
+    """The centres that train where the data section lists them."""
+    data = config.data
+    if isinstance(data, PhantomData):
+        return ()
+    listed = data if isinstance(data, ManifestData) else data.centres
+    return () if listed is None else listed.participating
+
+
+def _not_private(config: RunConfig) -> Iterator[Finding]:
+    """Parts of the method that would let something leave without noise."""
+    if config.model.adapters == "dual" and config.training.boosting in ("mutual", "none"):
+        yield Finding(
+            ("training", "boosting"),
+            f"is {config.training.boosting}: with privacy, what is shared would learn from the "
+            "specialized part, which is trained without noise",
+            "choose one_way, joint (both parts noised), or model.adapters: generic",
+        )
+    if config.model.anchors == "prototype":
+        yield Finding(
+            ("model", "anchors"),
+            "is prototype: with privacy, sums over all of a site's records would leave without "
+            "noise",
+            "choose head, which follows from the noised head, or text",
+        )
+    if config.model.dtype == "bfloat16":
+        yield Finding(
+            ("model", "dtype"),
+            "is bfloat16: with privacy, rounding lets a record's gradient depend on the batch",
+            "choose float32",
+        )
+    if config.update.weighting == "records":
+        yield Finding(
+            ("update", "weighting"),
+            "is records: with privacy, the number of a site's records is private",
+            "choose uniform",
+        )
 
 
 def _acknowledgements(config: RunConfig) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
 """The one root of every error this package raises on purpose.
 
 An error has a stable code, a sentence that says what happened and a hint that says what to do.
-Codes are grouped by room: 1xxx configuration, 2xxx data, 3xxx model and training, 4xxx update and
-cryptography, 5xxx protocol and coordinator, 6xxx site and federation, 7xxx log, 8xxx environment.
-Subclasses live beside the code that raises them.
+Codes are grouped by room: 1xxx configuration, 2xxx data, 3xxx model and training, 4xxx update,
+cryptography and privacy, 5xxx protocol and coordinator, 6xxx site and federation, 7xxx log, 8xxx
+environment. Subclasses live beside the code that raises them.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Progress:
             view.done = view.total = 0
         elif kind == "step":
             view.done, view.total = int(fields["step"]), int(fields["steps"])
-            view.loss = float(fields["loss"])
+            view.loss = fields["loss"]
         elif kind in ("transfer", "batch"):
             view.done, view.total = int(fields["done"]), int(fields["total"])
         elif kind == "round":

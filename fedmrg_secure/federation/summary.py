@@ -10,7 +10,9 @@ from typing import Any
 from fedmrg_secure.audit_log.verify import verify_run
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.federation.plan import RunPlan
+from fedmrg_secure.federation.privacy_spent import privacy_spent
 from fedmrg_secure.federation.run_folder import RunFolder
+from fedmrg_secure.protocol.manifest import SessionManifest
 
 Row = Mapping[str, Any]
 
@@ -51,10 +53,19 @@ def summarise(
         "seconds": {"total": round(seconds, 2), "by_phase": _phase_seconds(rounds)},
         "peak_memory_mb": round(peak_memory_bytes / 2**20, 1),
         "scheme": plan.scheme_facts(),
+        **_privacy(config, plan, folder),
         "log": {
             log.party: {"size": log.size, "root": log.root_hex} for log in verify_run(folder.root)
         },
     }
+
+
+def _privacy(config: RunConfig, plan: RunPlan, folder: RunFolder) -> dict[str, Any]:
+    if config.privacy is None:
+        return {}
+    session = SessionManifest.read(folder.coordinator / "session.json").session_id.hex()
+    folders = {site: folder.site(site) for site in plan.sites}
+    return {"privacy": privacy_spent(config, session, folders)}
 
 
 def _mean_bytes(rounds: Sequence[Row], direction: str) -> int:

@@ -33,6 +33,8 @@ from fedmrg_secure.protocol.v1 import transport_pb2
 
 SERVICE_NAME: Final = "fedmrg.v1.Federation"
 _STREAMS_PER_CONNECTION: Final = 32
+_WINDOW_BYTES: Final = 256 * 1024
+"""What a site may send ahead: 100 Mbit/s at 20 ms of round trip."""
 _IDLE_STREAM_S: Final = 60.0
 CALLS_PER_PARTY: Final = 4
 """Calls of one party at a time: heartbeat, one stream, one more, and one that is just ending."""
@@ -126,6 +128,12 @@ class Server:
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_metadata_size", 16_384),
+                # A fixed window: one that grows with the traffic holds up to a megabyte for each
+                # connection that once sent much, and keeps it while the connection is idle.
+                ("grpc.http2.bdp_probe", 0),
+                ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
+                ("grpc.experimental.tcp_read_chunk_size", 4_096),
+                ("grpc.experimental.tcp_max_read_chunk_size", 16_384),
                 ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),

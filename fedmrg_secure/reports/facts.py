@@ -12,7 +12,7 @@ from fedmrg_secure.core.config import (
     RunConfig,
     TrainingConfig,
 )
-from fedmrg_secure.reports.run import Run
+from fedmrg_secure.reports.run import Run, title_of
 from fedmrg_secure.reports.wording import count_text, plural
 
 _SCHEME_TITLES: Final = {
@@ -160,11 +160,48 @@ def security(run: Run) -> tuple[Fact, ...]:
     facts += [
         Fact("Transport", "mutual TLS; every message signed (Ed25519)"),
         Fact("Identities", "throw-away, made for this run on one machine"),
+    ]
+    return (*facts, *differential_privacy(run))
+
+
+def differential_privacy(run: Run) -> tuple[Fact, ...]:
+    """What bounds how much the trained model reveals, and what each site's ledger says of it."""
+    privacy = run.config.privacy
+    if privacy is None:
+        return (
+            Fact(
+                "Differential privacy",
+                "none: the trained model itself may reveal something of single records",
+            ),
+        )
+    loss = "; a patient with k records loses more than k times as much"
+    facts = [
         Fact(
             "Differential privacy",
-            "none: the trained model itself may reveal something of single records",
+            f"of each {privacy.unit}, under adding or removing one, at delta {privacy.delta:g}"
+            + (loss if privacy.unit == "record" else ""),
+        ),
+        Fact(
+            "Mechanism",
+            f"every step: Poisson sampling of {privacy.unit}s, about {privacy.expected_batch:g} a "
+            f"step; clip bound {privacy.clip_norm:g}; each site adds its full discrete Gaussian "
+            "noise",
+        ),
+        *(
+            Fact(
+                f"Epsilon at {title_of(each.site)}",
+                f"{each.epsilon:.3f} in this run ({plural(each.rounds, 'round')} charged; noise "
+                f"{each.noise_multiplier:.3g} times the clip bound, each of "
+                f"{count_text(each.population)} sampled with chance {each.sampling_rate:.3g}); "
+                f"{each.spent:.3f} of {each.budget:g} spent in all",
+            )
+            for each in run.summary.privacy
         ),
     ]
+    if not run.summary.privacy:
+        facts.append(
+            Fact("Epsilon by site", "not known here; `fedmrg budget` reads a site's own ledger")
+        )
     return tuple(facts)
 
 

@@ -101,8 +101,31 @@ class LogHead:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacySpent:
+    """What a private run has cost one site's patients, by the site's ledger at its end.
+
+    `epsilon` is of this run in `rounds` charged rounds; `spent` of all runs on the data, out of
+    `budget`.
+    """
+
+    site: str
+    unit: str
+    delta: float
+    epsilon: float
+    rounds: int
+    noise_multiplier: float
+    sampling_rate: float
+    population: int
+    spent: float
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
-    """The runner's part of ``summary.json``; `peak_memory_mb` in MiB."""
+    """The runner's part of ``summary.json``; `peak_memory_mb` in MiB.
+
+    `privacy` is empty for a run without differential privacy, or one that has not finished.
+    """
 
     rounds: int
     sites: tuple[str, ...]
@@ -113,6 +136,7 @@ class Summary:
     passes: int
     scheme: Mapping[str, str]
     logs: tuple[LogHead, ...]
+    privacy: tuple[PrivacySpent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

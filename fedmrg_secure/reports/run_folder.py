@@ -23,12 +23,15 @@ from fedmrg_secure.reports.run import (
     LogHead,
     Manifest,
     PooledRow,
+    PrivacySpent,
     RoundRow,
     Run,
     Sample,
     Summary,
     title_of,
 )
+
+_UNITS: Final = ("patient", "record")
 
 _Value = TypeVar("_Value")
 
@@ -214,6 +217,24 @@ def _summary(fields: Fields) -> Summary:
             LogHead(party, head.integer("size"), head.text("root"))
             for party, head in fields.sections("log").items()
         ),
+        privacy=tuple(
+            _privacy_spent(site, part) for site, part in fields.sections("privacy").items()
+        ),
+    )
+
+
+def _privacy_spent(site: str, fields: Fields) -> PrivacySpent:
+    return PrivacySpent(
+        site=site,
+        unit=fields.choice("unit", _UNITS),
+        delta=fields.number("delta"),
+        epsilon=fields.number("epsilon"),
+        rounds=fields.integer("rounds"),
+        noise_multiplier=fields.number("noise_multiplier"),
+        sampling_rate=fields.number("sampling_rate"),
+        population=fields.integer("population"),
+        spent=fields.number("spent"),
+        budget=fields.number("budget"),
     )
 
 

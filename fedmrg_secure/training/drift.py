@@ -7,8 +7,9 @@ That difference, its drift, is shared out over its next steps and taken back (SC
 et al. 2020, option II; here after the steps of AdamW, whose gradients have another scale). One
 round's difference is mostly the chance of its batches: a moving average keeps what stays.
 
-It costs no byte: the mean is public, the own change stays at the site. Under differential privacy
-the own change would have to be the noised one that was sent.
+It costs no byte: the mean is public, the own change stays at the site. With differential privacy
+the own change is that of noised steps alone (`dp_trainer`), as what was sent: nothing is added to
+what the patients lose.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from fedmrg_secure.core.types import FloatVector
 from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.contrast import head_anchors, prototype_sums
 from fedmrg_secure.model.report_generator import PROTOTYPES, ReportGenerator
+from fedmrg_secure.privacy.events import PrivacyEvent
 from fedmrg_secure.training.batches import Batch, ImageCache, make_batch
+from fedmrg_secure.training.dp_trainer import train_privately
 from fedmrg_secure.training.drift import (
     Shares,
     drift_shares,
@@ -24,6 +26,8 @@ from fedmrg_secure.training.drift import (
     step_corrections,
 )
 from fedmrg_secure.training.mixing import MIXES, mix_losses
+from fedmrg_secure.training.private_checks import check_privately_trainable
+from fedmrg_secure.training.private_plan import pass_event, plan_private_training
 from fedmrg_secure.training.seeds import round_seed
 from fedmrg_secure.training.trainer import (
     LocalTrainingResult,
@@ -63,6 +67,9 @@ class SiteTrainer:
         validation: records that the weight of path B is chosen on; may be empty.
         config: of the run.
         factorization: what leaves the site.
+
+    Raises:
+        NotPrivatelyTrainable, RecordsMix: the run is private and the model cannot be.
     """
 
     def __init__(
@@ -77,6 +84,9 @@ class SiteTrainer:
         self._site, self._generator, self._config = site, generator, config
         self._records, self._validation = records, validation
         self._factorization = factorization
+        self._private = None if config.privacy is None else plan_private_training(config, site)
+        if self._private is not None:
+            check_privately_trainable(generator, config.training)
         self._images = ImageCache(config.data.image_size)
         self._optimiser = make_optimiser(generator, config.training)
         self._previous: State | None = None
@@ -98,10 +108,22 @@ class SiteTrainer:
         self._generator.load_specialized_state(_specialized(memory))
         self._memory = dict(memory)
 
+    def privacy_event(self, number: int) -> PrivacyEvent | None:
+        """What `train_round` will do to the patients' privacy; None where it costs nothing.
+
+        Args:
+            number: of the pass.
+        """
+        if self._private is None:
+            return None
+        return pass_event(self._generator, self._factorization, self._config, self._private, number)
+
     def train_round(
         self, number: int, base: State, on_step: Callable[[StepReport], None] | None = None
     ) -> RoundUpdate:
         """Train from the public state, where this pass does, and give the clipped update.
+
+        In a private run the cost has been reserved before, see `privacy_event`.
 
         Args:
             number: of the pass, 1, 2, ...; a training round has `factorization.passes` of them.
@@ -204,21 +226,37 @@ class SiteTrainer:
         training = self._config.training
         self._load(base)
         self._generator.set_trainable(self._factorization.trainable(number))
-        result = train_locally(
-            self._generator,
-            self._records,
-            training,
-            image_size=self._config.data.image_size,
-            seed=round_seed(self._config.seed, self._site, round_number),
-            round_number=round_number,
-            on_step=on_step,
-            images=self._images,
-            optimiser=self._optimiser,
-            previous=self._previous,
-            corrections=step_corrections(
-                self._memory, self._drift_shares(number), training.local_steps
-            ),
+        corrections = step_corrections(
+            self._memory, self._drift_shares(number), training.local_steps
         )
+        if self._private is None:
+            result = train_locally(
+                self._generator,
+                self._records,
+                training,
+                image_size=self._config.data.image_size,
+                seed=round_seed(self._config.seed, self._site, round_number),
+                round_number=round_number,
+                on_step=on_step,
+                images=self._images,
+                optimiser=self._optimiser,
+                previous=self._previous,
+                corrections=corrections,
+            )
+        else:
+            result = train_privately(
+                self._generator,
+                self._records,
+                training,
+                self._private,
+                image_size=self._config.data.image_size,
+                round_number=round_number,
+                on_step=on_step,
+                images=self._images,
+                optimiser=self._optimiser,
+                previous=self._previous,
+                corrections=corrections,
+            )
         self._keep_local_anchors()
         return result
 

@@ -12,19 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from fedmrg_secure.core.config import TrainingConfig
-from fedmrg_secure.core.types import CHEXPERT_CLASSES
 from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.report_generator import ReportGenerator
-from fedmrg_secure.training.augmentation import augment
-from fedmrg_secure.training.baselines import ModelContrast, add_proximal_gradient
+from fedmrg_secure.training.baselines import add_proximal_gradient
 from fedmrg_secure.training.batches import Batch, ImageCache, make_batch, shuffled_indices
 from fedmrg_secure.training.errors import NothingLearned, NoTrainingRecords, TrainingDiverged
-from fedmrg_secure.training.objectives import (
-    ObjectiveWeights,
-    RecordLosses,
-    public_log_prior,
-    record_losses,
-)
+from fedmrg_secure.training.objectives import RecordLosses
+from fedmrg_secure.training.round_loss import RoundLoss
 
 State = Mapping[str, npt.NDArray[np.float32]]
 
@@ -168,42 +162,16 @@ class _Stepper:
         self._generator, self._training = generator, training
         self._optimiser, self._random = optimiser, random
         self._corrections = corrections
-        self._weights = ObjectiveWeights.of(training, round_number)
-        self._log_prior = _log_prior(generator, training)
+        self._loss = RoundLoss(generator, training, round_number, previous)
         self._shared = generator.shared_parameters()
         self._specialized = list(generator.specialized_parameters().values())
         self._received = {name: p.detach().clone() for name, p in self._shared.items()}
-        self._moon = (
-            ModelContrast(generator, previous, training.moon_temperature)
-            if training.moon_weight
-            else None
-        )
         self._done = 0
 
     def step(self, batch: Batch) -> StepReport:
         self._done += 1
         training = self._training
-        images = augment(batch.images, training.augmentation, self._random)
-        mixed = torch.from_numpy(self._random.random(batch.statuses.shape) < training.status_mixing)
-        output = self._generator(
-            images,
-            batch.reports,
-            batch.statuses,
-            mixed,
-            share_features=self._weights.share_features,
-        )
-        losses = record_losses(
-            output,
-            batch.reports,
-            batch.statuses,
-            self._weights,
-            anchors=self._generator.anchors,
-            local_anchors=self._generator.local_anchors,
-            log_prior=self._log_prior,
-        )
-        total = losses.total
-        if self._moon is not None:
-            total = total + training.moon_weight * self._moon.loss(images, output.global_feature)
+        total, losses = self._loss.of(batch, self._random)
         self._optimiser.zero_grad(set_to_none=True)
         (total.sum() / len(total)).backward()
         loss = self._finite(total.mean(), "loss")
@@ -264,16 +232,6 @@ def make_optimiser(generator: ReportGenerator, training: TrainingConfig) -> torc
         {"params": adapters, "lr": training.adapter_learning_rate},
     ]
     return torch.optim.AdamW(groups, weight_decay=training.weight_decay)
-
-
-def _log_prior(generator: ReportGenerator, training: TrainingConfig) -> Tensor | None:
-    """What the round adds to the POSITIVE logits, frozen for its length."""
-    if training.log_prior == "none":
-        return None
-    if training.log_prior == "head":
-        return generator.log_prior.clone()
-    names = [CHEXPERT_CLASSES[column] for column in generator.class_columns]
-    return public_log_prior(training.log_prior, names)
 
 
 def _mean(values: Tensor) -> float:

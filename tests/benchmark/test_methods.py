@@ -9,7 +9,7 @@ import pytest
 from fedmrg_secure.benchmark import tuned
 from fedmrg_secure.benchmark.jobs import Job, make_jobs
 from fedmrg_secure.benchmark.methods import GROUPS, METHODS, UnknownMethod, choose_methods
-from fedmrg_secure.benchmark.tasks import TASKS, UnknownTask, load_task
+from fedmrg_secure.benchmark.tasks import TASKS, NoLedgerHere, UnknownTask, load_task
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.config_checks import check_config
 from fedmrg_secure.core.errors import ErrorGroup
@@ -136,3 +136,17 @@ def test_equal_jobs_are_known_and_others_told_apart() -> None:
     assert jobs("update.rank=8", "training.rounds=3")["fedavg-seed1"].training not in trainings
     job = found["rank-4-seed2"]
     assert Job.from_json(job.to_json()) == job
+
+
+def test_patients_data_is_not_trained_on_privately_without_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ward.yaml"
+    path.write_text(
+        "name: ward\n"
+        f"data: {{source: manifest, root: {tmp_path}, participating: [Spain, Italy]}}\n"
+        "training: {boosting: one_way}\n"
+        "privacy: {target_epsilon: 4, population: 100}\n"
+    )
+    with pytest.raises(NoLedgerHere, match="charges no ledger"):
+        load_task(None, config=path)
+    own = ["training.boosting=one_way", "privacy.target_epsilon=4"]
+    assert load_task("phantom", overrides=own).base.privacy is not None

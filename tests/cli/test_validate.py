@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedmrg_secure.cli.main import run_command
 from fedmrg_secure.cli.places import CAUSES
 from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.privacy.events import GridNoise, PoissonSampling, PrivacyEvent
+from fedmrg_secure.privacy.ledger import Ledger, ledger_path
 
 GOOD = """\
 name: ward
@@ -129,3 +133,95 @@ def test_a_site_of_a_real_federation_checks_its_own_data(
     assert "FMRG-6001" in capsys.readouterr().err
     assert run_command([*command, "--site", "st-anna"]) == 2
     assert "FMRG-2001" in capsys.readouterr().err
+
+
+PRIVATE = """\
+name: ward
+data:
+  source: phantom
+  patients_per_centre: 60
+secure_aggregation:
+  scheme: ckks-multiparty
+training:
+  rounds: 3
+  local_steps: 2
+  boosting: one_way
+privacy:
+  target_epsilon: 4
+  expected_batch: 8
+"""
+
+
+def _validated(
+    path: Path, capsys: pytest.CaptureFixture[str], *options: str
+) -> tuple[dict[str, Any], str]:
+    assert run_command(["validate", str(path), "--json", *options]) == 0
+    captured = capsys.readouterr()
+    return json.loads(captured.out), captured.err
+
+
+def test_a_private_run_shows_its_epsilon_by_site(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ward.yaml"
+    path.write_text(PRIVATE)
+    figures, said = _validated(path, capsys)
+    sites = figures["privacy"]["sites"]
+    assert list(sites) == figures["sites"]
+    for each in sites.values():
+        assert each["unit"] == "patient"
+        assert 0.99 * 4 < each["epsilon"] <= 4
+        assert (each["population"], each["steps"]) == (42, 6)
+        assert each["sampling_rate"] == pytest.approx(8 / 42)
+        assert (each["ledger"], each["remaining"], each["epsilon_after"]) == (
+            None, 8.0, each["epsilon"],
+        )  # fmt: skip
+    assert figures["privacy"]["warnings"] == []
+    assert f"{sites[figures['sites'][0]]['epsilon']:.3f}" in said
+
+
+def test_the_epsilon_comes_before_any_data_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = f"source: manifest\n  root: {tmp_path}/absent\n  participating: [Spain, Italy]"
+    path = tmp_path / "ward.yaml"
+    text = PRIVATE.replace("source: phantom\n  patients_per_centre: 60", data)
+    path.write_text(text + "  population: {spain: 400, italy: 90}\n")
+    assert run_command(["validate", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert "0.02 of 400" in captured.out + captured.err
+    assert "is sound" not in captured.out + captured.err
+
+
+def test_a_private_run_is_set_against_what_the_ledger_has_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ward.yaml"
+    path.write_text(PRIVATE + f"  ledgers: {tmp_path}/ledgers\n")
+    place = ledger_path(tmp_path / "ledgers/cedar-valley-clinic", "phantom", "patient", 1e-5)
+    ledger = Ledger.open(place, dataset="phantom", unit="patient", delta=1e-5, budget=5.0, units=42)
+    event = PrivacyEvent(GridNoise(Fraction(2**32), Fraction(2**32), 9), PoissonSampling(0.2), 2)
+    spent = ledger.reserve(event, "earlier", 1).epsilon_after
+    figures, said = _validated(path, capsys)
+    sites = figures["privacy"]["sites"]
+    cedar = sites["cedar-valley-clinic"]
+    assert (cedar["ledger"], cedar["budget"]) == (str(place), 5.0)
+    assert cedar["remaining"] == pytest.approx(5.0 - spent)
+    # Together they cost more than each alone, and less than their sum.
+    assert max(spent, cedar["epsilon"]) < cedar["epsilon_after"] < spent + cedar["epsilon"]
+    assert "warning" not in said
+
+    figures, said = _validated(path, capsys, "--set", "privacy.budget=4.2")
+    assert "warning: cedar-valley-clinic: the run would bring its data to epsilon" in said
+    assert len(figures["privacy"]["warnings"]) == 1
+    assert len(ledger.view().spendings) == 1  # to look costs nothing
+
+
+def test_a_weak_guarantee_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "ward.yaml"
+    path.write_text(PRIVATE)
+    options = ["privacy.unit=record", "privacy.target_epsilon=12", "privacy.budget=20"]
+    sets = [word for option in options for word in ("--set", option)]
+    _, said = _validated(path, capsys, *sets)
+    assert "is above 8: at that size the bound says little" in said
+    assert "a patient with k records loses more than k times as much" in said

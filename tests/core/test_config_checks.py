@@ -103,3 +103,49 @@ def test_plaintext_needs_its_own_acknowledgement_and_may_run_with_one_site() -> 
     assert findings(secure_aggregation=plaintext, federation={"min_sites": 1}) == []
     wrong_one = {"scheme": "insecure-plaintext", "acknowledge_collusion_risk": True}
     assert findings(secure_aggregation=wrong_one) == [("secure_aggregation", "scheme")]
+
+
+PRIVATE = {"target_epsilon": 8.0, "population": {"spain": 400, "italy": 90}}
+ODDLY_NAMED = {"population": {"spain": 400, "italy": 90, "Oslo X": 3}}
+ONE_WAY = {"boosting": "one_way"}
+
+
+def private(**changes: Any) -> dict[str, Any]:
+    return {key: value for key, value in {**PRIVATE, **changes}.items() if value is not None}
+
+
+def test_sound_private_configurations_have_no_findings() -> None:
+    assert findings(privacy=private(), training=ONE_WAY) == []
+    assert findings(privacy=private(), training={"boosting": "joint"}) == []
+    assert findings(privacy=private(), model={"adapters": "generic"}) == []
+    other = private(target_epsilon=None, noise_multiplier=1.0, population=50)
+    assert findings(privacy=other, training=ONE_WAY) == []
+    phantom = private(population=None)
+    assert findings(privacy=phantom, training=ONE_WAY, data={"source": "phantom"}) == []
+
+
+@pytest.mark.parametrize(
+    ("privacy", "sections", "path"),
+    [
+        ({"target_epsilon": None}, {}, ("privacy",)),
+        ({"noise_multiplier": 1.0}, {}, ("privacy", "noise_multiplier")),
+        ({"population": None}, {}, ("privacy", "population")),
+        ({"population": {"spain": 400}}, {}, ("privacy", "population")),
+        (ODDLY_NAMED, {}, ("privacy", "population", "Oslo X")),
+        ({"population": 0, "expected_batch": 1.0}, {}, ("privacy", "population")),
+        ({"expected_batch": 91.0}, {}, ("privacy", "expected_batch")),
+        ({"delta": 1 / 90}, {}, ("privacy", "delta")),
+        ({"max_records": 9}, {}, ("privacy", "max_records")),
+        ({}, {"training": {"boosting": "mutual"}}, ("training", "boosting")),
+        ({}, {"training": {"boosting": "none"}}, ("training", "boosting")),
+        ({}, {"model": {"anchors": "prototype"}}, ("model", "anchors")),
+        ({}, {"model": {"dtype": "bfloat16"}}, ("model", "dtype")),
+        ({}, {"update": {"weighting": "records"}}, ("update", "weighting")),
+    ],
+)  # fmt: skip
+def test_what_breaks_a_guarantee_is_found_with_the_mend(
+    privacy: dict[str, Any], sections: dict[str, Any], path: tuple[str | int, ...]
+) -> None:
+    sections = {"training": ONE_WAY, **sections}
+    assert findings(privacy=private(**privacy), **sections) == [path]
+    assert findings(**sections) == [], "nothing of it is a mistake without privacy"

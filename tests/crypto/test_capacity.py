@@ -18,8 +18,8 @@ def test_sound_settings_give_parameters_for_the_codecs_bounds() -> None:
 
 
 def test_too_many_sites_are_refused() -> None:
-    with pytest.raises(CapacityExceeded, match="257 sites"):
-        check_capacity(INSECURE_PLAINTEXT, sites=257, clip_norm=1.0, precision_bits=20)
+    with pytest.raises(CapacityExceeded, match="1025 sites"):
+        check_capacity(INSECURE_PLAINTEXT, sites=1025, clip_norm=1.0, precision_bits=20)
 
 
 def test_a_weight_too_large_is_refused_with_a_mend_that_works() -> None:

@@ -91,7 +91,7 @@ def test_foreign_parameters_are_refused(changes: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"sites": 0}, {"sites": 257}, {"max_abs_value": 2**24, "max_norm": 2**24}], ids=str
+    "changes", [{"sites": 0}, {"sites": 1025}, {"max_abs_value": 2**24, "max_norm": 2**24}], ids=str
 )
 def test_more_than_fits_is_refused(changes: dict[str, int]) -> None:
     with pytest.raises(CapacityExceeded):

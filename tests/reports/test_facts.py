@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fedmrg_secure.core.config import RunConfig
-from fedmrg_secure.reports.facts import method, settings
+from fedmrg_secure.model.parameters import ParameterCounts
+from fedmrg_secure.reports.facts import method, security, settings
+from fedmrg_secure.reports.html import write_report
+from fedmrg_secure.reports.model_card import model_card
+from fedmrg_secure.reports.run_folder import read_run
+from tests.fixtures.run_folder import write_run
+
+DP = "Differential privacy"
 
 COLUMN = {"column": "ViewPosition", "participating": ["PA", "AP"]}
 
@@ -61,3 +71,36 @@ def test_the_page_says_whether_drift_is_corrected() -> None:
         for each in (config, free)
     ]
     assert said == ["taken back: 100% in what writes, 100% in all else", "not corrected"]
+
+
+def test_a_private_run_shows_its_epsilon_by_site_and_any_other_says_that_it_has_none(
+    tmp_path: Path,
+) -> None:
+    root = write_run(tmp_path)
+    assert "none" in {fact.label: fact.value for fact in security(read_run(root))}[DP]
+    changed = yaml.safe_load((root / "config.yaml").read_text())
+    changed["privacy"] = {"target_epsilon": 4, "expected_batch": 8}
+    changed["training"]["boosting"] = "one_way"
+    (root / "config.yaml").write_text(yaml.safe_dump(changed))
+    begun = {fact.label: fact.value for fact in security(read_run(root))}
+    assert "not known here" in begun["Epsilon by site"]
+
+    summary = json.loads((root / "summary.json").read_text())
+    spent = {
+        "unit": "patient", "delta": 1e-5, "epsilon": 3.98765, "rounds": 8, "noise_multiplier": 1.4,
+        "sampling_rate": 0.2, "population": 140, "spent": 5.5, "budget": 8.0, "remaining": 2.5,
+    }  # fmt: skip
+    summary["privacy"] = {"cedar-valley-clinic": spent}
+    (root / "summary.json").write_text(json.dumps(summary))
+    facts = {fact.label: fact.value for fact in security(read_run(root))}
+    assert "of each patient, under adding or removing one, at delta 1e-05" in facts[DP]
+    said = facts["Epsilon at Cedar Valley Clinic"]
+    assert "3.988 in this run (8 rounds charged" in said
+    assert "5.500 of 8 spent in all" in said
+    page = write_report(root).read_text(encoding="utf-8")
+    assert "Epsilon at Cedar Valley Clinic" in page
+    assert "no second run gives this model" in page
+    counts = ParameterCounts(1_321_576, 885_888, 399_848, 43_008, 435_688, 45_568)
+    card = model_card(read_run(root), counts, after_round=8, has_base=True)
+    assert "**Differential privacy** of each patient" in card
+    assert "No differential privacy" not in card

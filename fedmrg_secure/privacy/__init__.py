@@ -1,0 +1,1 @@
+"""Differential privacy: noise, what it guarantees, and the ledger of what was spent."""
