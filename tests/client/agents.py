@@ -140,6 +140,7 @@ class Agent:
                 self.world.config,
                 self.world.model(self.trainer),
                 self.store,
+                None,
                 log,
                 client,
                 self.progress(),

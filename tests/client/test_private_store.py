@@ -61,6 +61,7 @@ class Site:
             trainer=Trainer(SCHEME),
             factorization=SCHEME,
             private=PrivateStore(self.folder),
+            ledger=None,
             progress=progress,
         )
 
