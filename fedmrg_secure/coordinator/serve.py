@@ -19,13 +19,13 @@ from fedmrg_secure.coordinator.folder import (
     read_manifest,
 )
 from fedmrg_secure.coordinator.ledger import Event, EventLog, Ledger
-from fedmrg_secure.coordinator.memory import give_memory_back
 from fedmrg_secure.coordinator.presence import Presence
 from fedmrg_secure.coordinator.rounds import conduct, forget_uploads
 from fedmrg_secure.coordinator.service import CoordinatorService
 from fedmrg_secure.coordinator.session import Report, Session
 from fedmrg_secure.coordinator.snapshot_desk import SnapshotDesk
 from fedmrg_secure.coordinator.store import Store
+from fedmrg_secure.core.memory import keep_large_blocks_apart
 from fedmrg_secure.crypto.errors import (
     FrameLengthWrong,
     FrameMismatch,
@@ -114,7 +114,7 @@ def serve_session(
         PortBusy: the port is taken.
         SessionFailed: the session has failed.
     """
-    give_memory_back()
+    keep_large_blocks_apart()
     service = CoordinatorService(session)
     server = Server(
         service,

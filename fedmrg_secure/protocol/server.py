@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from threading import BoundedSemaphore
-from typing import Any, ClassVar, Final, NoReturn, TypeVar
+from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.logging import get_logger
+from fedmrg_secure.core.memory import return_freed_memory
 from fedmrg_secure.core.types import Signer, Verifier
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
@@ -83,6 +84,20 @@ class PortBusy(FedmrgError):
     code: ClassVar[str] = "FMRG-8501"
 
 
+class _Gate:
+    """Lets so many through at a time, and gives back the memory that each leaves behind."""
+
+    def __init__(self, at_a_time: int) -> None:
+        self._places = BoundedSemaphore(at_a_time)
+
+    def __enter__(self) -> None:
+        self._places.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        return_freed_memory()
+        self._places.release()
+
+
 class Server:
     """A service on one port.
 
@@ -118,7 +133,7 @@ class Server:
         self._forwarded = forwarded
         self._sequence = Sequence()
         self._watch = IdleWatch(idle_stream_s)
-        self._bulky = BoundedSemaphore(_BULKY_AT_A_TIME)
+        self._bulky = _Gate(_BULKY_AT_A_TIME)
         self._turnstile = Turnstile(CALLS_PER_PARTY, _CALLS_PER_S, _CALL_BURST)
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="fedmrg-call"),
@@ -200,12 +215,17 @@ class Server:
         def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
             try:
                 with gate or nullcontext():
-                    call, message = self._open(data, context, expected, in_session=in_session)
-                    return self._seal(self._service.answer(call, message), call.envelope)
+                    return self._answer(data, context, expected, in_session=in_session)
             except Exception as error:
                 self._refuse(context, error)
 
         return handle
+
+    def _answer(
+        self, data: bytes, context: grpc.ServicerContext, expected: type[M], *, in_session: bool
+    ) -> bytes:
+        call, message = self._open(data, context, expected, in_session=in_session)
+        return self._seal(self._service.answer(call, cast(Message, message)), call.envelope)
 
     def _upload(
         self, expected: type[M], begin: Callable[[Call, M], UploadSink]

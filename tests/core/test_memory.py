@@ -1,4 +1,4 @@
-"""Freed blocks of a coordinator go back to the system, whatever small ones lie among them."""
+"""Freed blocks go back to the system, whatever small ones lie among them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 _SCRIPT = """
 import sys, threading
 from pathlib import Path
-from fedmrg_secure.coordinator.memory import give_memory_back
+from fedmrg_secure.core.memory import keep_large_blocks_apart, return_freed_memory
 
 def resident_mb():
     fields = Path("/proc/self/statm").read_text().split()
     return int(fields[1]) * 4096 / 2**20
 
 if sys.argv[1] == "apart":
-    give_memory_back()
+    keep_large_blocks_apart()
 bytearray(16 << 20)  # freed: glibc raises its threshold
 kept, before = [], resident_mb()
 
@@ -33,6 +33,8 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
+if sys.argv[1] == "trimmed":
+    return_freed_memory()
 print(resident_mb() - before)
 """
 
@@ -45,4 +47,6 @@ def test_large_blocks_are_given_back() -> None:
 
     apart = grown_mb("apart")
     assert apart < 8
-    assert apart < grown_mb("pooled") / 2
+    pooled = grown_mb("pooled")
+    assert apart < pooled / 2
+    assert grown_mb("trimmed") < pooled / 2
