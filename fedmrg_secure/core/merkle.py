@@ -106,19 +106,7 @@ def inclusion_proofs(leaves: Sequence[bytes]) -> list[list[bytes]]:
     if not leaves:
         return []
     proofs: list[list[bytes]] = [[] for _ in leaves]
-
-    def root(low: int, high: int) -> bytes:
-        if high - low == 1:
-            return leaves[low]
-        middle = low + _split(high - low)
-        left, right = root(low, middle), root(middle, high)
-        for index in range(low, middle):
-            proofs[index].append(right)
-        for index in range(middle, high):
-            proofs[index].append(left)
-        return node_hash(left, right)
-
-    root(0, len(leaves))
+    _append_siblings(leaves, 0, len(leaves), proofs)
     return proofs
 
 
@@ -228,3 +216,23 @@ def _split(size: int) -> int:
 def _check_hash(value: bytes) -> None:
     if len(value) != HASH_BYTES:
         raise MerkleProofInvalid(f"a tree hash has {HASH_BYTES} bytes, not {len(value)}")
+
+
+def _append_siblings(
+    leaves: Sequence[bytes], low: int, high: int, proofs: list[list[bytes]]
+) -> bytes:
+    """The root of leaves `low` to `high`; each one's proof grows by its siblings below that root.
+
+    No function inside another: its reference to itself would keep the proofs until garbage is
+    collected, a megabyte for every site's deposit.
+    """
+    if high - low == 1:
+        return leaves[low]
+    middle = low + _split(high - low)
+    left = _append_siblings(leaves, low, middle, proofs)
+    right = _append_siblings(leaves, middle, high, proofs)
+    for index in range(low, middle):
+        proofs[index].append(right)
+    for index in range(middle, high):
+        proofs[index].append(left)
+    return node_hash(left, right)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 
 import pytest
@@ -151,3 +152,14 @@ def test_what_is_outside_the_tree_is_refused() -> None:
 def test_all_proofs_at_once_are_the_proofs_one_by_one(count: int) -> None:
     leaves = [leaf_hash(bytes([number])) for number in range(count)]
     assert inclusion_proofs(leaves) == [inclusion_proof(leaves, place) for place in range(count)]
+
+
+def test_proofs_leave_no_garbage_behind() -> None:
+    leaves = [leaf_hash(bytes([number])) for number in range(100)]
+    gc.collect()
+    gc.disable()
+    try:
+        inclusion_proofs(leaves)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
