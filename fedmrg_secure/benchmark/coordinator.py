@@ -253,22 +253,9 @@ def _await(client: CoordinatorClient, phase: RoundPhase) -> None:
         failed = status.session_phase is SessionPhase.FAILED
         if failed or status.round_phase is RoundPhase.ABORTED:
             raise RoundBenchmarkFailed(f"the session cannot go on: {status.reason}")
-        if status.round_phase is phase or _beyond(status.round_phase, phase):
+        if status.round_phase.has_reached(phase):
             return
         time.sleep(_POLL_S)
-
-
-def _beyond(found: RoundPhase, phase: RoundPhase) -> bool:
-    order = [
-        RoundPhase.ANNOUNCING,
-        RoundPhase.COMMITTING,
-        RoundPhase.CERTIFYING,
-        RoundPhase.UPLOADING,
-        RoundPhase.INCLUDING,
-        RoundPhase.AGGREGATING,
-        RoundPhase.AGGREGATED,
-    ]
-    return found in order and order.index(found) > order.index(phase)
 
 
 def _check_room(folder: Path, manifest: SessionManifest, case: CrowdCase) -> None:

@@ -14,7 +14,6 @@ from fedmrg_secure.core.errors import InputError
 if TYPE_CHECKING:
     from fedmrg_secure.privacy.ledger import LedgerView
 
-LEDGERS_FOLDER: Final = "ledgers"
 _SUFFIX: Final = ".jsonl"
 _BAR: Final = 50
 
@@ -99,7 +98,9 @@ def find_ledgers(place: Path) -> list[Path]:
     """
     if place.is_file():
         return [place]
-    for folder in (place / LEDGERS_FOLDER, place):
+    from fedmrg_secure.client.privacy import LEDGERS
+
+    for folder in (place / LEDGERS, place):
         if found := sorted(folder.glob(f"*{_SUFFIX}")):
             return found
     raise NoLedger(
