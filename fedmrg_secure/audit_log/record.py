@@ -44,6 +44,11 @@ EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "snapshot.applied": ("round", "sender", "model_hash", "transcript_hash", "snapshot_root"),
     "snapshot.accepted": ("round", "sender", "recipient"),
     "snapshot.refused": ("round", "sender", "code"),
+    "ledger.reserved": ("round", "ledger_hash", "ledger_entries"),
+    "ledger.settled": ("round", "ledger_hash", "ledger_entries"),
+    "ledger.exhausted": ("round",),
+    "ledger.discontinued": ("round", "site", "reason"),
+    "ledger.unproven": ("round", "sites"),
     "site.lost": ("site",),
 }
 """Every type of event and the fields that it must have; other known fields may be added."""
@@ -55,7 +60,7 @@ _COUNT_FIELDS: Final = frozenset(
     {
         *("round", "rounds", "epoch", "roster_epoch", "attempt", "last_round"),
         *("chunks", "bytes", "values", "uploads", "count", "site_count"),
-        *("min_sites", "rotate_after", "peer_log_size", "log_size"),
+        *("min_sites", "rotate_after", "peer_log_size", "log_size", "ledger_entries"),
     }
 )
 _CODE_FIELDS: Final = frozenset({"reason", "code", "scheme", "phase", "role", "outcome"})

@@ -143,6 +143,7 @@ def _site(
         codec=FixedPoint(CLIP_NORM, manifest.precision_bits),
         parameters=SchemeParameters.from_json(manifest.scheme_parameters),
         ledger=None,
+        peers=None,
         log=log.append,
         progress=ProgressLines(),
     )

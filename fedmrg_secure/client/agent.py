@@ -10,8 +10,9 @@ from typing import ClassVar, Final
 from fedmrg_secure.audit_log.log import AuditLog
 from fedmrg_secure.client.catch_up import catch_up
 from fedmrg_secure.client.heart import Heart
+from fedmrg_secure.client.peer_ledgers import PeerLedgers
 from fedmrg_secure.client.policy import Terms, check_manifest
-from fedmrg_secure.client.privacy import open_ledger
+from fedmrg_secure.client.privacy import open_ledger, open_peer_ledgers
 from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.round import acknowledge, take_part
@@ -117,7 +118,8 @@ def _run_session(
     ):
         log.append({"type": "process.started", "site": identity.name})
         ledger = open_ledger(config, identity.name, folder)
-        site = _join(identity, roster, config, model, store, ledger, log, client, progress)
+        peers = open_peer_ledgers(config, identity.name, folder, store.folder)
+        site = _join(identity, roster, config, model, store, ledger, peers, log, client, progress)
         heart = Heart(site)
         with heart.beating():
             _take_part_until_the_end(site, heart)
@@ -173,6 +175,7 @@ def _join(
     model: _Model,
     store: SiteStore,
     ledger: Ledger | None,
+    peers: PeerLedgers | None,
     log: AuditLog,
     client: CoordinatorClient,
     progress: ProgressLines,
@@ -205,6 +208,8 @@ def _join(
             f"the state of {identity.name} belongs to another session",
             hint="move its state folder away to join this session",
         )
+    if peers is not None:
+        peers.join()
     signed = SigningRecord(store.folder)
     if manifest.round_keys and (lost := signed.restore(log.events(), session)):
         progress.emit("signing_record_restored", rounds=list(lost))
@@ -223,6 +228,7 @@ def _join(
         codec=FixedPoint(config.update.clip_norm, config.update.precision_bits),
         parameters=parameters,
         ledger=ledger,
+        peers=peers,
         log=log.append,
         progress=progress,
     )

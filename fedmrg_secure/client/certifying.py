@@ -24,22 +24,28 @@ from fedmrg_secure.protocol.phases import RoundPhase
 
 
 def commit(site: Site, plan: RoundPlan, digest: bytes, outgoing: Outgoing) -> None:
-    """Bind this site to its encrypted update and its key, unless the round went on without it."""
+    """Bind this site to its encrypted update and its key, unless the round went on without it.
+
+    With it goes the head of the site's privacy ledger: from now on the others can tell if it is
+    restored from a backup.
+    """
     if site.status().committed:
         return
     sealed = seal_shares(site, plan, digest)
     site.signed.commit(plan.round, outgoing.merkle_root, root_of(sealed).hex())
+    ledger = _own_head(site, plan)
     site.log(
         {
             "type": "round.committed",
             "round": plan.round,
             "plan_hash": digest.hex(),
             "upload_root": outgoing.merkle_root,
+            **(ledger.logged if ledger else {}),
         }
     )
     root = bytes.fromhex(outgoing.merkle_root)
     try:
-        site.coordinator.certified.commit(plan.round, digest, root, sealed)
+        site.coordinator.certified.commit(plan.round, digest, root, sealed, ledger)
     except (WrongPhase, WrongRound) as error:
         site.progress.emit("excluded", round=plan.round, reason=str(error))
 
@@ -55,6 +61,7 @@ def certify_cohort(site: Site, plan: RoundPlan, digest: bytes) -> CheckedCohort 
         return None
     calls = site.coordinator.certified
     cohort = check_cohort(site, plan, digest, calls.cohort(plan.round), _bound(site, plan))
+    _look_at_ledgers(site, plan.round, cohort)
     site.signed.sign_cohort(plan.round, cohort.hash.hex())
     site.log({"type": "cohort.signed", "round": plan.round, "cohort_hash": cohort.hash.hex()})
     try:
@@ -101,6 +108,54 @@ def certify_inclusion(site: Site, plan: RoundPlan, digest: bytes, cohort: Checke
     except (WrongPhase, WrongRound):
         return False
     return True
+
+
+def _own_head(site: Site, plan: RoundPlan) -> c.LedgerHead | None:
+    """The head of this site's privacy ledger, kept as shown; None in a run without one."""
+    if site.ledger is None or site.peers is None:
+        return None
+    applied = site.store.applied()
+    assert applied is not None, "kept at joining"
+    head, digests = site.ledger.head_and_digests()
+    return site.peers.show(
+        head,
+        digests,
+        site.ledger.scope,
+        number=plan.round,
+        applied=applied.round,
+        sites=len(plan.cohort),
+    )
+
+
+def _look_at_ledgers(site: Site, number: int, cohort: CheckedCohort) -> None:
+    """Tell of every site whose privacy ledger is not the continuation of what it showed before.
+
+    The cohort is signed all the same: what that site's patients lose more is lost, and a site must
+    not be able to stop the others with a broken ledger.
+    """
+    if site.peers is None:
+        return
+    shown = {
+        name: message.ledger for name, message in cohort.commitments.items() if name != site.name
+    }
+    findings = site.peers.look(number, shown)
+    unproven = sorted(name for name, finding in findings.items() if finding == "unproven")
+    if unproven:
+        site.log({"type": "ledger.unproven", "round": number, "sites": unproven})
+        site.progress.emit("ledgers_unproven", round=number, sites=unproven)
+    for name in sorted(findings.keys() - set(unproven)):
+        head, finding = shown[name], findings[name]
+        site.log(
+            {
+                "type": "ledger.discontinued",
+                "round": number,
+                "site": name,
+                "reason": finding,
+                **(head.logged if head else {}),
+            }
+        )
+        site.progress.emit("ledger_discontinued", round=number, site=name, reason=finding)
+    site.peers.remember(number, shown)
 
 
 def _bound(site: Site, plan: RoundPlan) -> SignedRound:

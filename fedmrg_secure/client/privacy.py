@@ -1,10 +1,11 @@
-"""Which ledger a site's private training is charged to."""
+"""Which ledger a site's private training is charged to, and where it remembers the others'."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
+from fedmrg_secure.client.peer_ledgers import PeerLedgers
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.privacy_terms import privacy_terms
 from fedmrg_secure.privacy.ledger import Ledger, ledger_path
@@ -26,6 +27,20 @@ def site_ledger_path(config: RunConfig, site: str, folder: Path) -> Path:
     ledgers = folder / LEDGERS if privacy.ledgers is None else privacy.ledgers / site
     dataset = privacy.dataset or config.data.source
     return ledger_path(ledgers, dataset, privacy.unit, privacy.delta)
+
+
+def open_peer_ledgers(
+    config: RunConfig, site: str, folder: Path, state: Path
+) -> PeerLedgers | None:
+    """What a site knows of the others' ledgers, beside its own; None without a `privacy` section.
+
+    Args:
+        config, site, folder: as for `site_ledger_path`.
+        state: the site's state folder.
+    """
+    if config.privacy is None:
+        return None
+    return PeerLedgers(site, state, site_ledger_path(config, site, folder).parent)
 
 
 def open_ledger(config: RunConfig, site: str, folder: Path) -> Ledger | None:

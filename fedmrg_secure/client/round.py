@@ -33,7 +33,8 @@ from fedmrg_secure.core.ahead import map_ahead
 from fedmrg_secure.core.types import FloatVector
 from fedmrg_secure.crypto.frame import FrameHeader, join_frame
 from fedmrg_secure.crypto.scheme import Scheme
-from fedmrg_secure.privacy.ledger import Reservation
+from fedmrg_secure.privacy.ledger import BudgetExhausted, Reservation
+from fedmrg_secure.privacy.ledger_entries import LedgerHead
 from fedmrg_secure.protocol.errors import WrongPhase, WrongRound
 from fedmrg_secure.protocol.hashes import plan_hash
 from fedmrg_secure.protocol.messages import (
@@ -67,7 +68,13 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     Returns:
         The round as applied; `applied` itself where the round was aborted or went on without
         this site.
+
+    Raises:
+        BudgetExhausted: the round would cost more than what is left of the data's privacy budget.
+            This site stops here, before it announces itself, so that the others' round is planned
+            without it.
     """
+    _check_budget(site, round_number, applied)
     watch, measured = Stopwatch(), _Measured()
     sent, received = site.coordinator.bytes_sent, site.coordinator.bytes_received
     base = site.store.load_state(applied.training_round)
@@ -100,7 +107,7 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     if outgoing is None:
         scheme = scheme_to_encrypt(site, plan, digest)
         with watch.measure("train"):
-            update = _train(site, applied, base, measured)
+            update = _train(site, round_number, applied, base, measured)
         with watch.measure("encrypt"):
             site.progress.enter("encrypting", round_number)
             outgoing = _encrypt(site, plan, digest, scheme, update)
@@ -186,15 +193,16 @@ def _await_plan(site: Site, round_number: int) -> RoundPlan | None:
     return None
 
 
-def _train(site: Site, applied: Applied, base: State, measured: _Measured) -> FloatVector:
+def _train(
+    site: Site, round_number: int, applied: Applied, base: State, measured: _Measured
+) -> FloatVector:
     """The clipped update of the next pass, shape (vector_size,), float64.
 
     Trained now, or as it was kept before a kill or an aborted round: nothing is trained twice, and
     nothing is charged twice.
 
     Raises:
-        BudgetExhausted: the round would cost more than what is left of the data's privacy budget;
-            this site stops here, and the others go on without it.
+        BudgetExhausted: since `_check_budget` another run has spent what was left.
     """
     number = applied.training_round + 1
     kept = site.private.update(number, applied.model_hash)
@@ -202,7 +210,7 @@ def _train(site: Site, applied: Applied, base: State, measured: _Measured) -> Fl
         return kept.vector
     site.progress.enter("training", number)
     site.trainer.load_memory(site.private.load(applied.training_round))
-    reservation = _reserve(site, number, measured)
+    reservation = _reserve(site, round_number, number, measured)
     update = site.trainer.train_round(
         number,
         base,
@@ -221,17 +229,47 @@ def _train(site: Site, applied: Applied, base: State, measured: _Measured) -> Fl
         number, applied.model_hash, KeptUpdate(update.vector, site.trainer.memory)
     )
     if site.ledger is not None and reservation is not None:
-        site.ledger.settle(reservation)
+        _log_ledger(site, "ledger.settled", round_number, site.ledger.settle(reservation))
     return update.vector
 
 
-def _reserve(site: Site, number: int, measured: _Measured) -> Reservation | None:
+def _check_budget(site: Site, round_number: int, applied: Applied) -> None:
+    """Stop before anything is said if the coming pass can not be paid for; charges nothing.
+
+    Raises:
+        BudgetExhausted: see `Ledger.check`; the reservation decides, this spares the others a wait.
+    """
+    number = applied.training_round + 1
+    if site.ledger is None or site.private.update(number, applied.model_hash) is not None:
+        return
+    if (event := site.trainer.privacy_event(number)) is not None:
+        try:
+            site.ledger.check(event)
+        except BudgetExhausted:
+            site.log({"type": "ledger.exhausted", "round": round_number})
+            raise
+
+
+def _reserve(site: Site, round_number: int, number: int, measured: _Measured) -> Reservation | None:
     """Charge the coming training to the ledger; what is never settled stays charged."""
     if site.ledger is None or (event := site.trainer.privacy_event(number)) is None:
         return None
     reservation = site.ledger.reserve(event, site.session.hex(), number)
+    _log_ledger(site, "ledger.reserved", round_number, reservation.head)
     measured.epsilon = reservation.epsilon_after
     return reservation
+
+
+def _log_ledger(site: Site, kind: str, round_number: int, head: LedgerHead) -> None:
+    """What the ledger has become, for whoever compares it with this site's log later."""
+    site.log(
+        {
+            "type": kind,
+            "round": round_number,
+            "ledger_hash": head.chain,
+            "ledger_entries": head.entries,
+        }
+    )
 
 
 def _encrypt(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from fedmrg_secure.client.peer_ledgers import PeerLedgers
 from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.signing_record import SigningRecord
@@ -54,6 +55,8 @@ class Site:
     parameters: SchemeParameters
     ledger: Ledger | None
     """of what its patients lose; None in a run without differential privacy"""
+    peers: PeerLedgers | None
+    """what it knows of the others' ledgers; None where it has none itself"""
     log: LogEvent
     progress: ProgressLines
 

@@ -142,12 +142,12 @@ class CertifiedRounds:
             commitment = s.Commitment(message.upload_root, call.envelope.digest)
             changed = s.commit(current, call.site, message.plan_hash, commitment)
             self._check_deposit(call, Kind.SHARE, message.shares_root)
-            self._record(
-                call,
-                current,
-                changed,
-                {"type": "round.committed", "upload_root": message.upload_root.hex()},
-            )
+            event: Event = {
+                "type": "round.committed",
+                "upload_root": message.upload_root.hex(),
+                **(message.ledger.logged if message.ledger else {}),
+            }
+            self._record(call, current, changed, event)
         return Receipt()
 
     def _get_cohort(self, call: Call, message: c.GetCohort) -> Message:

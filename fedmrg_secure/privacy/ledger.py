@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Final
 
-from fedmrg_secure.core.canonical import JsonValue
+from fedmrg_secure.core.canonical import JsonValue, tagged_hash
 from fedmrg_secure.core.errors import FedmrgError, InputError
 from fedmrg_secure.privacy.accountant import Account, account, check_delta
 from fedmrg_secure.privacy.events import UNITS, PrivacyEvent, Unit
@@ -19,6 +19,7 @@ from fedmrg_secure.privacy.ledger_entries import LedgerContent, LedgerHead, Outc
 from fedmrg_secure.privacy.ledger_file import LedgerFile
 
 PATIENCE_S: Final = 120.0
+_SCOPE_TAG: Final = "fedmrg/privacy-ledger/scope/v1"
 _DATASET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -48,11 +49,13 @@ class Reservation:
         name: 16 random bytes, hex.
         epsilon_after: what the data set will have spent, this included.
         budget: what it may spend in all.
+        head: of the ledger with it.
     """
 
     name: str
     epsilon_after: float
     budget: float
+    head: LedgerHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,11 @@ class Ledger:
         may write there can restore both files from a backup: only peers notice (`head`).
     """
 
-    def __init__(self, file: LedgerFile, strictest: float) -> None:
+    def __init__(self, file: LedgerFile, strictest: float, scope: bytes) -> None:
         self._file = file
         self._strictest = strictest
+        self.scope = scope
+        """what it is a ledger of: `scope_of` the data set's name, unit and delta"""
 
     @classmethod
     def open(
@@ -172,7 +177,7 @@ class Ledger:
                 hint="each data set, unit and delta has a ledger of its own",
                 location=str(path),
             )
-        return cls(file, budget)
+        return cls(file, budget, scope_of(dataset, unit, delta))
 
     def reserve(self, event: PrivacyEvent, run: str, round: int) -> Reservation:  # noqa: A002
         """Charge one event, before any record is read.
@@ -190,10 +195,7 @@ class Ledger:
         """
         with self._file.locked():
             content = self._file.read()
-            budget = min(content.budget, self._strictest)
-            after = account([*content.events, event], content.delta).epsilon
-            if not after <= budget:
-                raise _exhausted(content, budget, after)
+            budget, after = self._afford(content, event)
             name = secrets.token_hex(16)
             fields: dict[str, JsonValue] = {
                 "reservation": name,
@@ -203,20 +205,44 @@ class Ledger:
                 "epsilon": repr(after),
             }
             self._file.append(content, "reserved", fields)
-        return Reservation(name, after, budget)
+        return Reservation(name, after, budget, content.head)
 
-    def settle(self, reservation: Reservation, outcome: Outcome = "finished") -> None:
+    def check(self, event: PrivacyEvent) -> None:
+        """Return if `reserve` would charge this event now; nothing is charged or promised.
+
+        Raises:
+            BudgetExhausted: it would cost more than what is left.
+            AccountantsDisagree, AccountingFailed, LedgerBroken, LedgerCopied, LedgerLocked: as for
+                `reserve`.
+        """
+        with self._file.locked():
+            content = self._file.read()
+        self._afford(content, event)
+
+    def _afford(self, content: LedgerContent, event: PrivacyEvent) -> tuple[float, float]:
+        """The budget in force, and epsilon with one more event, which is within it."""
+        budget = min(content.budget, self._strictest)
+        after = account([*content.events, event], content.delta).epsilon
+        if not after <= budget:
+            raise _exhausted(content, budget, after)
+        return budget, after
+
+    def settle(self, reservation: Reservation, outcome: Outcome = "finished") -> LedgerHead:
         """Note what became of a reservation; it stays spent either way.
 
         Args:
             reservation: from `reserve`, settled for the first time.
             outcome: "finished", or "failed" when what it was for came to nothing.
+
+        Returns:
+            The ledger's head after it.
         """
         with self._file.locked():
             content = self._file.read()
             self._file.append(
                 content, "settled", {"reservation": reservation.name, "outcome": outcome}
             )
+        return content.head
 
     def remaining(self) -> float:
         """The epsilon that is left of the budget in force here, >= 0."""
@@ -229,14 +255,20 @@ class Ledger:
         with self._file.locked():
             return self._file.read().head
 
-    def digests_since(self, head: LedgerHead) -> list[bytes]:
-        """The hashes of the entries after an earlier head, for `ledger_entries.check_extension`."""
+    def head_and_digests(self) -> tuple[LedgerHead, list[bytes]]:
+        """The head, and the hash of every entry up to it, for `ledger_entries.check_extension`."""
         with self._file.locked():
-            return self._file.read().digests[head.entries :]
+            content = self._file.read()
+        return content.head, content.digests
 
     def view(self) -> LedgerView:
         """Everything, as it stands now."""
         return read_ledger(self._file.path)
+
+
+def scope_of(dataset: str, unit: str, delta: float) -> bytes:
+    """What peers know a site's ledgers apart by, 32 bytes; it tells whoever guesses the name."""
+    return tagged_hash(_SCOPE_TAG, dataset.encode(), unit.encode(), repr(delta).encode())
 
 
 def read_ledger(path: Path, patience_s: float = PATIENCE_S) -> LedgerView:

@@ -18,7 +18,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -57,6 +57,34 @@ class LedgerNotWritten(FedmrgError):
     code: ClassVar[str] = "FMRG-4644"
 
 
+@contextmanager
+def locked(folder: Path, patience_s: float) -> Iterator[None]:
+    """Exclude all other processes and threads from a folder of ledgers, made if absent.
+
+    Raises:
+        LedgerLocked: the lock did not come free in time.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
+    try:
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LedgerLocked(
+                        f"another process has held the ledgers for {patience_s:g} s",
+                        hint="see which process uses them; a ledger is held for seconds at most",
+                        location=str(folder),
+                    ) from None
+                time.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(lock)
+
+
 class LedgerFile:
     """The files of one ledger; holds nothing open between calls.
 
@@ -75,32 +103,13 @@ class LedgerFile:
     def head_path(self) -> Path:
         return self.path.with_name(self.path.name + HEAD_SUFFIX)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Exclude all other processes and threads from the ledgers of this folder.
 
         Raises:
             LedgerLocked: the lock did not come free in time.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(self.path.parent / LOCK_FILE, os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
-        try:
-            deadline = time.monotonic() + self._patience_s
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise LedgerLocked(
-                            f"another process has held the ledger for {self._patience_s:g} s",
-                            hint="see which process uses it; a ledger is held for seconds at most",
-                            location=str(self.path),
-                        ) from None
-                    time.sleep(_POLL_S)
-            yield
-        finally:
-            os.close(lock)
+        return locked(self.path.parent, self._patience_s)
 
     def exists(self) -> bool:
         """Whether the ledger was begun; needs the lock.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from fedmrg_secure.core.canonical import JsonValue
 from fedmrg_secure.protocol.checks import (
     MAX_UINT32,
     check_hash,
@@ -25,7 +26,12 @@ MAX_MEMBERS: Final = 1024
 MAX_SEALED_SHARE_BYTES: Final = 8_192
 MAX_PROOF_HASHES: Final = 10
 """Of a tree with `MAX_MEMBERS` leaves."""
+LEDGER_NAME_BYTES: Final = 16
+MAX_NEWEST_ENTRIES: Final = 64
+"""Of a ledger, that a commitment lists."""
 _MAX_ENVELOPE_BYTES: Final = 512
+_MAX_COMMITMENT_BYTES: Final = 4_096
+"""Of a signed `Commit`, with as many entries as it may list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,40 @@ class DepositShares:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerHead:
+    """How far the sender's privacy ledger has come.
+
+    Whoever knows an earlier head whose entry is before the listed ones can follow the chain from
+    there: the chain after an entry is ``H("fedmrg/privacy-ledger/chain/v1", chain before, hash)``.
+    """
+
+    scope: bytes
+    """of what the ledger is: hash of the data set's name, the unit and delta"""
+    ledger: bytes
+    """16 random bytes of its beginning: one that is begun anew has others"""
+    entries: int
+    chain: bytes
+    """hash of the chain after all entries"""
+    newest: tuple[bytes, ...]
+    """hashes of the newest entries, oldest first, at most `MAX_NEWEST_ENTRIES`"""
+
+    def __post_init__(self) -> None:
+        check_hash("scope", self.scope)
+        check_length("ledger", self.ledger, LEDGER_NAME_BYTES, LEDGER_NAME_BYTES)
+        check_range("entries", self.entries, 1, MAX_UINT32)
+        check_hash("chain", self.chain)
+        most = min(MAX_NEWEST_ENTRIES, self.entries)
+        check_range("length of newest", len(self.newest), 0, most)
+        for one in self.newest:
+            check_hash("newest", one)
+
+    @property
+    def logged(self) -> dict[str, JsonValue]:
+        """What every party's log says of it."""
+        return {"ledger_hash": self.chain.hex(), "ledger_entries": self.entries}
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """The sender is bound to one update and one key, before anybody sees who else is."""
 
@@ -69,6 +109,8 @@ class Commit:
     """RFC 6962 root over the frames that the sender will upload"""
     shares_root: bytes
     """RFC 6962 root over the sealed shares, in the plan's order"""
+    ledger: LedgerHead | None = None
+    """of the sender's privacy ledger, read after the plan was made; None where it keeps none"""
 
     def __post_init__(self) -> None:
         check_hash("plan_hash", self.plan_hash)
@@ -127,7 +169,7 @@ class CohortDelivery:
     """`CoSignCohort` envelopes"""
 
     def __post_init__(self) -> None:
-        _check_envelopes("commitments", self.commitments)
+        _check_envelopes("commitments", self.commitments, _MAX_COMMITMENT_BYTES)
         _check_envelopes("signatures", self.signatures)
         if len(self.commitments) != len(self.cohort.committed):
             raise InvalidMessage("commitments and cohort differ in length")
@@ -280,7 +322,9 @@ def _check_sealed(sealed: tuple[bytes, ...]) -> None:
         raise InvalidMessage("sealed shares differ in length")
 
 
-def _check_envelopes(name: str, envelopes: tuple[bytes, ...]) -> None:
+def _check_envelopes(
+    name: str, envelopes: tuple[bytes, ...], most_bytes: int = _MAX_ENVELOPE_BYTES
+) -> None:
     check_range(f"length of {name}", len(envelopes), 0, MAX_MEMBERS)
     for one in envelopes:
-        check_length(name, one, 1, _MAX_ENVELOPE_BYTES)
+        check_length(name, one, 1, most_bytes)

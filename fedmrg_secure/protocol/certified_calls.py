@@ -43,12 +43,18 @@ class CertifiedCalls:
         self._session = session
 
     def commit(
-        self, round_number: int, plan_hash: bytes, upload_root: bytes, sealed: Sequence[bytes]
+        self,
+        round_number: int,
+        plan_hash: bytes,
+        upload_root: bytes,
+        sealed: Sequence[bytes],
+        ledger: c.LedgerHead | None = None,
     ) -> None:
         """Deposit this site's sealed key shares and commit to them and to an upload.
 
         Args:
             sealed: one for each site of the plan's cohort, in its order.
+            ledger: how far the site's privacy ledger has come; None where it keeps none.
 
         Raises:
             Conflict: the site has committed to something else.
@@ -62,7 +68,7 @@ class CertifiedCalls:
         )
         self._ask(
             "Commit",
-            c.Commit(plan_hash, upload_root, root_of(sealed)),
+            c.Commit(plan_hash, upload_root, root_of(sealed), ledger),
             m.Receipt,
             round_number=round_number,
         )

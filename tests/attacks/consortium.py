@@ -331,6 +331,8 @@ class Consortium:
             ),
             store=store,
             signed=SigningRecord(store.folder),
+            ledger=None,
+            peers=None,
             parameters=SchemeParameters.from_json(self.manifest.scheme_parameters),
             factorization=SimpleNamespace(vector_size=VALUES),
             progress=ProgressLines(SimpleNamespace(write=lambda _: None, flush=lambda: None)),  # type: ignore[arg-type]

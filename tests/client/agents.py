@@ -141,6 +141,7 @@ class Agent:
                 self.world.model(self.trainer),
                 self.store,
                 None,
+                None,
                 log,
                 client,
                 self.progress(),

@@ -84,6 +84,14 @@ proven_lists = st.lists(proven, min_size=1, max_size=4).map(tuple)
 
 
 @st.composite
+def ledger_heads(draw: st.DrawFn) -> c.LedgerHead:
+    newest = tuple(draw(st.lists(hashes, max_size=4)))
+    entries = draw(st.integers(max(1, len(newest)), (1 << 32) - 1))
+    name = draw(st.binary(min_size=16, max_size=16))
+    return c.LedgerHead(draw(hashes), name, entries, draw(hashes), newest)
+
+
+@st.composite
 def cohorts(draw: st.DrawFn) -> c.Cohort:
     committed = [c.CommittedSite(site, draw(hashes), draw(hashes)) for site in draw(sorted_names)]
     return c.Cohort(draw(rounds), draw(hashes), tuple(committed))
@@ -109,7 +117,7 @@ def openings(draw: st.DrawFn) -> c.Opening:
 certified = st.one_of(
     st.sampled_from([c.GetCohort(), c.GetInclusion(), c.FetchShares(), c.FetchOpening()]),
     st.builds(c.DepositShares, hashes, sealed_lists),
-    st.builds(c.Commit, hashes, hashes, hashes),
+    st.builds(c.Commit, hashes, hashes, hashes, st.none() | ledger_heads()),
     cohort_deliveries(),
     st.builds(c.CoSignCohort, hashes),
     st.builds(c.InclusionDelivery, inclusions, envelopes),

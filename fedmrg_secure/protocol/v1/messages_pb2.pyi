@@ -198,15 +198,31 @@ class DepositShares(_message.Message):
     sealed: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, plan_hash: _Optional[bytes] = ..., sealed: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class LedgerHead(_message.Message):
+    __slots__ = ("scope", "ledger", "entries", "chain", "newest")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    scope: bytes
+    ledger: bytes
+    entries: int
+    chain: bytes
+    newest: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, scope: _Optional[bytes] = ..., ledger: _Optional[bytes] = ..., entries: _Optional[int] = ..., chain: _Optional[bytes] = ..., newest: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class Commit(_message.Message):
-    __slots__ = ("plan_hash", "upload_root", "shares_root")
+    __slots__ = ("plan_hash", "upload_root", "shares_root", "ledger")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_ROOT_FIELD_NUMBER: _ClassVar[int]
     SHARES_ROOT_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_FIELD_NUMBER: _ClassVar[int]
     plan_hash: bytes
     upload_root: bytes
     shares_root: bytes
-    def __init__(self, plan_hash: _Optional[bytes] = ..., upload_root: _Optional[bytes] = ..., shares_root: _Optional[bytes] = ...) -> None: ...
+    ledger: LedgerHead
+    def __init__(self, plan_hash: _Optional[bytes] = ..., upload_root: _Optional[bytes] = ..., shares_root: _Optional[bytes] = ..., ledger: _Optional[_Union[LedgerHead, _Mapping]] = ...) -> None: ...
 
 class CommittedSite(_message.Message):
     __slots__ = ("site", "upload_root", "commitment")
