@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from fedmrg_secure.audit_log.cross_check import cross_check
 from fedmrg_secure.audit_log.log import AuditLog
 from fedmrg_secure.audit_log.recompute import VerifiedLog, verify_log
 from fedmrg_secure.client import agent
+from fedmrg_secure.client.privacy import site_ledger_path
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, SiteStore
@@ -32,6 +34,7 @@ from fedmrg_secure.coordinator.service import CoordinatorService
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.crypto.capacity import check_capacity
 from fedmrg_secure.federation.session import make_manifest
+from fedmrg_secure.privacy.events import GridNoise, PoissonSampling, PrivacyEvent
 from fedmrg_secure.protocol.errors import CallCancelled
 from fedmrg_secure.provisioning.local import provision_throwaway
 from fedmrg_secure.provisioning.site_kit import load_kit
@@ -59,6 +62,10 @@ class SteadyTrainer:
 
     def load_memory(self, memory: Mapping[str, Any]) -> None:
         self.memory = dict(memory)
+
+    def privacy_event(self, number: int) -> PrivacyEvent | None:
+        noise = GridNoise(Fraction(2**32), Fraction(2**32), VALUES)
+        return PrivacyEvent(noise, PoissonSampling(0.02), 10)
 
     def train_round(self, number: int, base: State, on_step: Callable[[Any], None]) -> RoundUpdate:
         self.before(number)
@@ -88,6 +95,11 @@ class Agent:
     @property
     def folder(self) -> Path:
         return self.world.federation.root / "sites" / self.name
+
+    @property
+    def ledger(self) -> Path:
+        """Of a private session."""
+        return site_ledger_path(self.world.config, self.name, self.folder)
 
     @property
     def store(self) -> SiteStore:
@@ -171,6 +183,7 @@ class World:
         names: the session's sites.
         rounds: of the session.
         scheme: how updates are encrypted.
+        privacy: the configuration's section; then every training is charged to the site's ledger.
         federation: changes of the configuration's section.
     """
 
@@ -181,6 +194,7 @@ class World:
         *,
         rounds: int,
         scheme: str = "ckks-multiparty",
+        privacy: Mapping[str, Any] | None = None,
         **federation: Any,
     ) -> None:
         self.config = RunConfig.model_validate(
@@ -190,6 +204,7 @@ class World:
                 "training": {"rounds": rounds},
                 "update": {"factorization": "ffa", "clip_norm": 2.0},
                 "secure_aggregation": {"scheme": scheme, "acknowledge_plaintext": True},
+                "privacy": privacy,
                 "federation": {
                     "min_sites": 3,
                     "site_timeout_s": 2.0,
