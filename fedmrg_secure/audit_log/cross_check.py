@@ -69,6 +69,7 @@ def cross_check(logs: Mapping[str, VerifiedLog]) -> None:
     _check_models(logs)
     _check_commitments(logs)
     _check_snapshots(logs)
+    _check_ledgers(logs)
     for site, log in logs.items():
         if site != COORDINATOR:
             _check_coordinator(coordinator, log)
@@ -137,6 +138,24 @@ def _check_commitments(logs: Mapping[str, VerifiedLog]) -> None:
                     raise LogInvalid(
                         party, event["seq"], f"its upload_root is not what {place[0]} committed to"
                     )
+
+
+def _check_ledgers(logs: Mapping[str, VerifiedLog]) -> None:
+    """Who says that a site's privacy ledger does not continue says it of what that site showed."""
+    shown = {
+        (event["site"], event["round"]): event.get("ledger_hash")
+        for event in logs[COORDINATOR].events
+        if event["type"] == "round.committed" and "site" in event
+    }
+    for party in _coordinator_first(logs):
+        for event in logs[party].events:
+            if event["type"] != "ledger.discontinued":
+                continue
+            site, number = event["site"], event["round"]
+            if (site, number) not in shown or shown[site, number] != event.get("ledger_hash"):
+                raise LogInvalid(
+                    party, event["seq"], f"{site} has not shown this ledger in round {number}"
+                )
 
 
 def _check_snapshots(logs: Mapping[str, VerifiedLog]) -> None:

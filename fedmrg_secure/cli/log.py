@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,12 +41,16 @@ def verify(
     then the parties' logs must agree on plans, sums and models. The roster that says who may sign
     is checked up to the federation's root certificate. Exit code 1 names the first bad entry.
 
+    A privacy ledger that sites logged as restored or begun anew is named too; the logs are whole
+    all the same.
+
     Example:
 
       fedmrg log verify runs/quickstart
 
       fedmrg log verify runs/quickstart --authority authority.pem --json
     """
+    from fedmrg_secure.audit_log.ledgers import doubted_ledgers
     from fedmrg_secure.audit_log.verify import judge_run
 
     output = Output(as_json=as_json)
@@ -61,11 +66,15 @@ def verify(
         output.note("The roster's own signature was not checked: give --authority.")
     else:
         output.say(f"Anchored in the root certificate {anchor}.")
+    doubted = doubted_ledgers([verdict.log for verdict in verdicts if verdict.log is not None])
+    for each in doubted:
+        output.note(f"Logged: {each.explain()}.")
     result: dict[str, Any] = {
         "ok": not problems,
         "federation": keys.federation,
         "authority_sha256": anchor,
         "logs": [_verdict_json(verdict) for verdict in verdicts],
+        "ledgers_discontinued": [asdict(each) for each in doubted],
     }
     if not problems:
         output.say("All logs are whole, and they agree.")

@@ -221,7 +221,17 @@ def _take_in(
         _give_up_with_too_few(config, plan, course)
     else:
         progress.site_event(event.child, event.fields)
-        if event.kind == "round":
+        if event.kind == "ledger_discontinued":
+            of, reason = event.fields["site"], event.fields["reason"]
+            progress.say(
+                f"{event.child}: the privacy ledger of {of} does not continue the one that it "
+                f"showed before ({reason}); ask the site what its patients have lost",
+                "red",
+            )
+        elif event.kind == "ledgers_unproven":
+            sites = ", ".join(event.fields["sites"])
+            progress.say(f"{event.child} cannot tell if the ledger continues of {sites}", "yellow")
+        elif event.kind == "round":
             folder.append_metrics({"kind": "round", "site": event.child, **_row(event.fields)})
 
 

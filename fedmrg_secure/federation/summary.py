@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from fedmrg_secure.audit_log.ledgers import doubted_ledgers
+from fedmrg_secure.audit_log.recompute import VerifiedLog
 from fedmrg_secure.audit_log.verify import verify_run
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.federation.plan import RunPlan
@@ -33,6 +36,7 @@ def summarise(
     """
     rows = folder.read_metrics()
     rounds = [row for row in rows if row["kind"] == "round"]
+    logs = verify_run(folder.root)
     return {
         **folder.read_summary(),
         "run": config.name,
@@ -53,19 +57,22 @@ def summarise(
         "seconds": {"total": round(seconds, 2), "by_phase": _phase_seconds(rounds)},
         "peak_memory_mb": round(peak_memory_bytes / 2**20, 1),
         "scheme": plan.scheme_facts(),
-        **_privacy(config, plan, folder),
-        "log": {
-            log.party: {"size": log.size, "root": log.root_hex} for log in verify_run(folder.root)
-        },
+        **_privacy(config, plan, folder, logs),
+        "log": {log.party: {"size": log.size, "root": log.root_hex} for log in logs},
     }
 
 
-def _privacy(config: RunConfig, plan: RunPlan, folder: RunFolder) -> dict[str, Any]:
+def _privacy(
+    config: RunConfig, plan: RunPlan, folder: RunFolder, logs: Sequence[VerifiedLog]
+) -> dict[str, Any]:
     if config.privacy is None:
         return {}
     session = SessionManifest.read(folder.coordinator / "session.json").session_id.hex()
     folders = {site: folder.site(site) for site in plan.sites}
-    return {"privacy": privacy_spent(config, session, folders)}
+    return {
+        "privacy": privacy_spent(config, session, folders),
+        "ledgers_discontinued": [asdict(each) for each in doubted_ledgers(logs)],
+    }
 
 
 def _mean_bytes(rounds: Sequence[Row], direction: str) -> int:

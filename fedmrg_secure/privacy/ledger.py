@@ -280,6 +280,7 @@ def read_ledger(path: Path, patience_s: float = PATIENCE_S) -> LedgerView:
     """
     file = LedgerFile(path, _no_time, patience_s)
     with file.locked():
+        file.exists()  # tells of entries that are gone from beside their head
         content = file.read()
     return LedgerView(
         content.dataset,

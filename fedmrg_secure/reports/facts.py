@@ -197,8 +197,21 @@ def differential_privacy(run: Run) -> tuple[Fact, ...]:
             )
             for each in run.summary.privacy
         ),
+        *(
+            Fact(f"Epsilon at {title_of(each.site)}", f"ledger unreadable: {each.code}")
+            for each in run.summary.unreadable
+        ),
+        *(
+            Fact(
+                f"Ledger of {title_of(each.site)}",
+                f"does not continue what it showed before round {each.round} ({each.reason}), as "
+                f"{', '.join(map(title_of, each.noticed_by))} noticed: restored from a backup or "
+                "begun anew; its epsilon here may leave out what was spent",
+            )
+            for each in run.summary.discontinued
+        ),
     ]
-    if not run.summary.privacy:
+    if not run.summary.privacy and not run.summary.unreadable:
         facts.append(
             Fact("Epsilon by site", "not known here; `fedmrg budget` reads a site's own ledger")
         )

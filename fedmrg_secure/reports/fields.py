@@ -101,6 +101,15 @@ class Fields:
         content = self.section(key)
         return {name: content.section(name) for name in content}
 
+    def rows(self, key: str) -> tuple[Fields, ...]:
+        """A list of objects; absent: empty."""
+        value = self._get(key, [])
+        if not isinstance(value, list):
+            raise self._wrong(key, "a list of objects", value)
+        return tuple(
+            Fields(item, self._where, f"{self._name(key)}[{at}]") for at, item in enumerate(value)
+        )
+
     def mapping(self, key: str) -> Mapping[str, Any]:
         """An object as it stands, for a reader with checks of its own."""
         return self.section(key)._value

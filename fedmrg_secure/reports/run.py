@@ -121,6 +121,24 @@ class PrivacySpent:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableLedger:
+    """A site's ledger that could not be read at the run's end, and the error's code."""
+
+    site: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiscontinuedLedger:
+    """A site's ledger that other sites found restored or begun anew, in a round of the protocol."""
+
+    site: str
+    round: int
+    reason: str
+    noticed_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The runner's part of ``summary.json``; `peak_memory_mb` in MiB.
 
@@ -137,6 +155,8 @@ class Summary:
     scheme: Mapping[str, str]
     logs: tuple[LogHead, ...]
     privacy: tuple[PrivacySpent, ...] = ()
+    unreadable: tuple[UnreadableLedger, ...] = ()
+    discontinued: tuple[DiscontinuedLedger, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

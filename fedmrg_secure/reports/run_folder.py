@@ -19,6 +19,7 @@ from fedmrg_secure.reports.fields import Fields, RunFileInvalid, parse_json, rea
 from fedmrg_secure.reports.run import (
     ROLES,
     Communication,
+    DiscontinuedLedger,
     EvaluationRow,
     LogHead,
     Manifest,
@@ -28,6 +29,7 @@ from fedmrg_secure.reports.run import (
     Run,
     Sample,
     Summary,
+    UnreadableLedger,
     title_of,
 )
 
@@ -201,6 +203,7 @@ def _pooled_row(fields: Fields) -> PooledRow:
 
 def _summary(fields: Fields) -> Summary:
     seconds = fields.section("seconds") if "seconds" in fields else None
+    ledgers = fields.sections("privacy")
     total = seconds.number("total") if seconds is not None and "total" in seconds else None
     return Summary(
         rounds=fields.integer("rounds", 0),
@@ -218,7 +221,21 @@ def _summary(fields: Fields) -> Summary:
             for party, head in fields.sections("log").items()
         ),
         privacy=tuple(
-            _privacy_spent(site, part) for site, part in fields.sections("privacy").items()
+            _privacy_spent(site, part) for site, part in ledgers.items() if "unreadable" not in part
+        ),
+        unreadable=tuple(
+            UnreadableLedger(site, part.text("unreadable"))
+            for site, part in ledgers.items()
+            if "unreadable" in part
+        ),
+        discontinued=tuple(
+            DiscontinuedLedger(
+                part.text("site"),
+                part.integer("round"),
+                part.text("reason"),
+                part.names("noticed_by"),
+            )
+            for part in fields.rows("ledgers_discontinued")
         ),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fedmrg_secure.audit_log import verify_run
+from fedmrg_secure.audit_log.ledgers import DoubtedLedger, doubted_ledgers
 from tests.audit_log.logs import hash_of
 from tests.audit_log.test_verify import (
     PARTIES,
@@ -127,6 +128,46 @@ def test_a_sum_of_others_than_certified_is_found(tmp_path: Path) -> None:
     added = find(events["coordinator"], "round.aggregated", round=1)
     events["coordinator"][added]["included"] = ["italy"]
     assert blamed(tmp_path, events) == ("coordinator", added)
+
+
+def with_ledgers() -> Events:
+    """As `certified_events`; commitments show ledgers, and italy's is begun anew in round 2."""
+    events = certified_events()
+    for party in PARTIES:
+        for event in events[party]:
+            if event["type"] == "round.committed":
+                place = SITES.index(event.get("site", party))
+                head = {"ledger_hash": hash_of(600 + 10 * place + event["round"])}
+                event.update(head, ledger_entries=1 + 2 * event["round"])
+    insert(events["spain"], "cohort.signed", 2, [accusation(hash_of(602))])
+    return events
+
+
+def accusation(head: str) -> dict[str, Any]:
+    about = {"round": 2, "site": "italy", "reason": "begun-anew"}
+    return {"type": "ledger.discontinued", **about, "ledger_hash": head, "ledger_entries": 5}
+
+
+def test_a_ledger_that_did_not_continue_is_named_and_the_logs_are_whole(tmp_path: Path) -> None:
+    logs = verify_run(write_run(tmp_path, with_ledgers()))
+    (doubted,) = doubted_ledgers(logs)
+    assert doubted == DoubtedLedger("italy", 2, "begun-anew", ("spain",))
+    assert "italy showed in round 2" in doubted.explain()
+    assert doubted_ledgers(verify_run(write_run(tmp_path / "other", certified_events()))) == ()
+
+
+def test_who_accuses_a_site_of_a_ledger_that_it_has_not_shown_is_found(tmp_path: Path) -> None:
+    events = with_ledgers()
+    place = find(events["spain"], "ledger.discontinued")
+    events["spain"][place] = accusation(hash_of(999))
+    assert blamed(tmp_path, events) == ("spain", place)
+
+
+def test_a_site_that_logs_another_head_than_it_has_signed_is_found(tmp_path: Path) -> None:
+    events = with_ledgers()
+    place = find(events["spain"], "round.committed", round=1)
+    events["spain"][place]["ledger_entries"] += 1
+    assert blamed(tmp_path, events) == ("spain", place)
 
 
 @pytest.mark.parametrize("kind", ["round.committed", "inclusion.signed"])

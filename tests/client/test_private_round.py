@@ -11,12 +11,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from fedmrg_secure.audit_log.record import check_event
 from fedmrg_secure.client import round as site_round
 from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied
 from fedmrg_secure.privacy.events import GridNoise, PoissonSampling, PrivacyEvent
-from fedmrg_secure.privacy.ledger import BudgetExhausted, Ledger
+from fedmrg_secure.privacy.ledger import BudgetExhausted, Ledger, set_budget
 from fedmrg_secure.training.site_trainer import RoundUpdate
 from fedmrg_secure.training.trainer import StepReport
 
@@ -66,6 +67,7 @@ class World:
         private = PrivateStore(folder / "state")
         private.save(0, {})
         self.lines: list[Any] = []
+        self.logged: list[dict[str, Any]] = []
         self.site = cast(
             Site,
             SimpleNamespace(
@@ -73,6 +75,7 @@ class World:
                 trainer=self.trainer,
                 ledger=self.ledger,
                 session=bytes(32),
+                log=self.logged.append,
                 progress=SimpleNamespace(
                     enter=lambda *_: None, step=lambda *values: self.lines.append(values)
                 ),
@@ -80,8 +83,16 @@ class World:
         )
 
     def train(self, base_hash: str = "aa" * 32) -> np.ndarray:
-        applied = Applied("00" * 32, 0, 0, "", base_hash, "00" * 32)
-        return site_round._train(self.site, applied, BASE, site_round._Measured())
+        return site_round._train(
+            self.site, 7, self.applied(base_hash), BASE, site_round._Measured()
+        )
+
+    def take_part(self, base_hash: str = "aa" * 32) -> None:
+        """Begin a round, as far as a site without a coordinator comes."""
+        site_round.take_part(self.site, 7, self.applied(base_hash))
+
+    def applied(self, base_hash: str) -> Applied:
+        return Applied("00" * 32, 0, 0, "", base_hash, "00" * 32)
 
     def outcomes(self) -> list[str | None]:
         return [each.outcome for each in self.ledger.view().spendings]
@@ -122,9 +133,40 @@ def test_over_budget_no_record_is_read_and_what_is_left_is_told(tmp_path: Path) 
     assert (world.trainer.draws, world.outcomes()) == (0, [])
 
 
+def test_over_budget_nothing_is_announced_and_nothing_charged(tmp_path: Path) -> None:
+    world = World(tmp_path, budget=0.05)
+    with pytest.raises(BudgetExhausted, match=r"0\.050 is left"):
+        world.take_part()  # the site has no coordinator: any call to one would fail otherwise
+    assert world.outcomes() == []
+    assert world.logged == [{"type": "ledger.exhausted", "round": 7}]
+
+
+def test_what_is_trained_already_is_sent_though_nothing_is_left(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.train()
+    set_budget(world.ledger._file.path, 0.01)
+    with pytest.raises(AttributeError, match="coordinator"):
+        world.take_part()
+    with pytest.raises(BudgetExhausted):
+        world.take_part("bb" * 32)
+
+
+def test_a_charge_is_logged_with_the_head_of_the_ledger(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.train()
+    reserved, settled = world.logged
+    assert (reserved["type"], reserved["round"], reserved["ledger_entries"]) == (
+        "ledger.reserved", 7, 2,
+    )  # fmt: skip
+    assert (settled["type"], settled["ledger_entries"]) == ("ledger.settled", 3)
+    assert settled["ledger_hash"] == world.ledger.head.chain != reserved["ledger_hash"]
+    check_event(reserved)
+    check_event(settled)
+
+
 def test_a_pass_without_training_costs_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.site.private.save(1, {})
     applied = Applied("00" * 32, 1, 1, "", "aa" * 32, "00" * 32)
-    site_round._train(world.site, applied, BASE, site_round._Measured())
+    site_round._train(world.site, 7, applied, BASE, site_round._Measured())
     assert world.outcomes() == []

@@ -111,6 +111,8 @@ def test_total_weight_is_of_the_included() -> None:
 
 
 INCLUSION = c.Inclusion(1, HASH, HASH, ("alpha", "beta"))
+NAME = bytes(16)
+FULL_HEAD = c.LedgerHead(HASH, NAME, (1 << 32) - 1, HASH, (HASH,) * c.MAX_NEWEST_ENTRIES)
 COHORT = c.Cohort(1, HASH, (c.CommittedSite("alpha", HASH, HASH),))
 
 
@@ -125,6 +127,16 @@ COHORT = c.Cohort(1, HASH, (c.CommittedSite("alpha", HASH, HASH),))
         (lambda: c.DepositShareSums(b"", (b"x",)), "inclusion_hash"),
         (lambda: c.Commit(HASH, HASH, b"x"), "shares_root"),
         (lambda: c.Commit(HASH, b"", HASH), "upload_root"),
+        (lambda: c.LedgerHead(b"", NAME, 1, HASH, ()), "scope"),
+        (lambda: c.LedgerHead(HASH, HASH, 1, HASH, ()), "ledger"),
+        (lambda: c.LedgerHead(HASH, NAME, 0, HASH, ()), "entries"),
+        (lambda: c.LedgerHead(HASH, NAME, 1 << 32, HASH, ()), "entries"),
+        (lambda: c.LedgerHead(HASH, NAME, 1, b"x", ()), "chain"),
+        (lambda: c.LedgerHead(HASH, NAME, 1, HASH, (b"x",)), "newest"),
+        (lambda: c.LedgerHead(HASH, NAME, 1, HASH, (HASH, HASH)), "newest"),
+        (lambda: c.LedgerHead(HASH, NAME, 99, HASH, (HASH,) * 65), "newest"),
+        (lambda: c.CohortDelivery(COHORT, (bytes(4_097),), ()), "commitments"),
+        (lambda: c.CohortDelivery(COHORT, (b"x",), (bytes(513),)), "signatures"),
         (lambda: c.PublishShareSums(HASH, b""), "sums_root"),
         (lambda: c.SharesDelivery(()), "number of shares"),
         (lambda: c.ProvenShare(b"", ()), "sealed"),
@@ -167,7 +179,7 @@ def test_the_largest_messages_of_the_largest_cohort_fit_the_wire() -> None:
             keys, message, session=HASH, round_number=(1 << 32) - 1, sequence=(1 << 63)
         ).to_bytes()
         for message in (
-            c.Commit(HASH, HASH, HASH),
+            c.Commit(HASH, HASH, HASH, FULL_HEAD),
             c.PublishShareSums(HASH, HASH),
             c.CoSignInclusion(HASH),
         )

@@ -99,8 +99,32 @@ def test_a_private_run_shows_its_epsilon_by_site_and_any_other_says_that_it_has_
     assert "5.500 of 8 spent in all" in said
     page = write_report(root).read_text(encoding="utf-8")
     assert "Epsilon at Cedar Valley Clinic" in page
+    assert not any(label.startswith("Ledger of") for label in facts)
     assert "no second run gives this model" in page
     counts = ParameterCounts(1_321_576, 885_888, 399_848, 43_008, 435_688, 45_568)
     card = model_card(read_run(root), counts, after_round=8, has_base=True)
     assert "**Differential privacy** of each patient" in card
     assert "No differential privacy" not in card
+
+
+def test_a_ledger_that_is_unreadable_or_does_not_continue_is_shown(tmp_path: Path) -> None:
+    root = write_run(tmp_path)
+    changed = yaml.safe_load((root / "config.yaml").read_text())
+    changed["privacy"] = {"target_epsilon": 4, "expected_batch": 8}
+    changed["training"]["boosting"] = "one_way"
+    (root / "config.yaml").write_text(yaml.safe_dump(changed))
+    summary = json.loads((root / "summary.json").read_text())
+    summary["privacy"] = {
+        "cedar-valley-clinic": {"unreadable": "FMRG-4641", "reason": "the ledger is broken"}
+    }
+    summary["ledgers_discontinued"] = [
+        {"site": "lakeside", "round": 3, "reason": "rolled-back", "noticed_by": ["a-b", "c"]}
+    ]
+    (root / "summary.json").write_text(json.dumps(summary))
+    facts = {fact.label: fact.value for fact in security(read_run(root))}
+    assert facts["Epsilon at Cedar Valley Clinic"] == "ledger unreadable: FMRG-4641"
+    assert "before round 3 (rolled-back), as A B, C noticed" in facts["Ledger of Lakeside"]
+    assert "Epsilon by site" not in facts
+    page = write_report(root).read_text(encoding="utf-8")
+    assert "ledger unreadable: FMRG-4641" in page
+    assert "Ledger of Lakeside" in page
