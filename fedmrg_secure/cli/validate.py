@@ -95,7 +95,7 @@ def show_privacy(
             for each in found
         ],
     )
-    said = warnings(found)
+    said = warnings(config, found)
     for line in said:
         output.say(f"warning: {line}")
     return {"privacy": {"sites": {each.site: each.to_json() for each in found}, "warnings": said}}

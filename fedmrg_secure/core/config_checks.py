@@ -183,7 +183,8 @@ def _population(config: RunConfig) -> Iterator[Finding]:
         yield Finding(
             ("privacy", "delta"),
             f"must be below 1/n = {1 / least:.1e} for {least:,} units, got {privacy.delta:g}",
-            "with delta = 1/n, giving away one whole record at random would pass as private",
+            f"take {0.1 / least:.0e} or less, a tenth of 1/n: with delta = 1/n, giving away one "
+            "whole record at random would pass as private",
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from fedmrg_secure.client.privacy import site_ledger_path
 from fedmrg_secure.core.config import ManifestData, PhantomData, RunConfig
 from fedmrg_secure.core.types import party_name
+from fedmrg_secure.data.phantom.task import MOST_STUDIES
 from fedmrg_secure.data.task import describe_task
 from fedmrg_secure.model.report_generator import build_report_generator
 from fedmrg_secure.privacy.accountant import epsilon
@@ -110,8 +111,13 @@ def forecast(
     return tuple(found)
 
 
-def warnings(forecasts: Sequence[SiteForecast]) -> list[str]:
-    """What a person should know before starting, a sentence each."""
+def warnings(config: RunConfig, forecasts: Sequence[SiteForecast]) -> list[str]:
+    """What a person should know before starting, a sentence each.
+
+    Args:
+        config: of the run.
+        forecasts: of its sites.
+    """
     said = []
     for each in forecasts:
         if not each.fits:
@@ -128,10 +134,20 @@ def warnings(forecasts: Sequence[SiteForecast]) -> list[str]:
         )
     if any(each.private.terms.unit == "record" for each in forecasts):
         said.append(
-            "privacy.unit is record: a patient with k records loses more than k times as much; "
-            "privacy.unit: patient protects the patient"
+            f"privacy.unit is record: {_patients_loss(config)}; privacy.unit: patient protects the "
+            "patient"
         )
     return said
+
+
+def _patients_loss(config: RunConfig) -> str:
+    """What the guarantee of a record leaves to a patient, as far as no data is read for it."""
+    if isinstance(config.data, PhantomData):
+        return (
+            f"patients of phantom have up to {MOST_STUDIES} studies, and lose more than "
+            f"{MOST_STUDIES} times as much"
+        )
+    return "a patient with k records loses more than k times as much"
 
 
 def _sites(config: RunConfig) -> list[str]:

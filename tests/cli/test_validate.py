@@ -224,4 +224,22 @@ def test_a_weak_guarantee_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFix
     sets = [word for option in options for word in ("--set", option)]
     _, said = _validated(path, capsys, *sets)
     assert "is above 8: at that size the bound says little" in said
-    assert "a patient with k records loses more than k times as much" in said
+    assert "patients of phantom have up to 2 studies, and lose more than 2 times as much" in said
+    manifest = f"source: manifest\n  root: {tmp_path}\n  participating: [Spain, Italy, France]"
+    text = PRIVATE.replace("source: phantom\n  patients_per_centre: 60", manifest)
+    path.write_text(text + "  population: 400\n")
+    assert run_command(["validate", str(path), *sets]) == 2  # there are no data
+    captured = capsys.readouterr()
+    assert "a patient with k records loses more" in " ".join((captured.out + captured.err).split())
+
+
+def test_a_delta_that_allows_to_publish_a_patient_is_refused_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ward.yaml"
+    path.write_text(PRIVATE + "  delta: 0.03\n")
+    assert run_command(["validate", str(path)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{path}:14:10" in said
+    assert "privacy.delta must be below 1/n = 2.4e-02 for 42 units, got 0.03" in said
+    assert "take 2e-03 or less" in said

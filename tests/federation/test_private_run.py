@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedmrg_secure.audit_log import verify_run
 from fedmrg_secure.privacy.ledger import Ledger, ledger_path, read_ledger
 from tests.federation.runs import start, stop, write_config
 
@@ -38,6 +39,11 @@ def test_a_site_over_budget_stops_and_the_others_finish(tmp_path: Path) -> None:
     assert "FMRG-4645" in run.text
     assert "0.500 is left" in run.text
     assert read_ledger(path).spendings == ()
+    logs = {log.party: [event["type"] for event in log.events] for log in verify_run(run.folder)}
+    assert "ledger.exhausted" in logs[STARVED]
+    assert "round.announced" not in logs[STARVED]
+    assert not any("ledger.discontinued" in kinds for kinds in logs.values())
+    assert all("ledger.settled" in logs[site] for site in set(run.summary()["sites"]) - {STARVED})
     summary, others = run.summary(), set(run.summary()["sites"]) - {STARVED}
     spent = summary["privacy"]
     assert (spent[STARVED]["epsilon"], spent[STARVED]["rounds"]) == (0.0, 0)

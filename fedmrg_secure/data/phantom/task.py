@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fedmrg_secure.core.config import PhantomData
 from fedmrg_secure.core.types import party_name
 from fedmrg_secure.data.errors import UnknownCentre
@@ -12,6 +14,10 @@ from fedmrg_secure.data.phantom.render import PhantomImage
 from fedmrg_secure.data.phantom.report import write_report
 from fedmrg_secure.data.phantom.seeds import stream
 from fedmrg_secure.data.records import CentreData, Record, Task
+
+MOST_STUDIES: Final = 2
+"""Of one patient; a quarter of them has that many, the others one."""
+_SHARE_WITH_MOST_STUDIES: Final = 0.25
 
 
 def describe_phantom() -> Task:
@@ -73,7 +79,7 @@ def _studies(seed: int, centre: Centre, name: str, number: int) -> list[Record]:
     patient = f"{name}-p{number:04d}"
     rng = stream("patient", seed, name, number)
     anatomy = draw_anatomy(rng)
-    studies = 1 + int(rng.random() < 0.25)
+    studies = MOST_STUDIES if rng.random() < _SHARE_WITH_MOST_STUDIES else 1
     records = []
     for study in range(studies):
         record = f"{patient}-s{study + 1}"
