@@ -118,7 +118,7 @@ def _run_session(
     ):
         log.append({"type": "process.started", "site": identity.name})
         ledger = open_ledger(config, identity.name, folder)
-        peers = open_peer_ledgers(config, identity.name, folder, store.folder)
+        peers = open_peer_ledgers(config, identity.name, identity.federation, folder)
         site = _join(identity, roster, config, model, store, ledger, peers, log, client, progress)
         heart = Heart(site)
         with heart.beating():

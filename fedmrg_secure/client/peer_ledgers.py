@@ -6,8 +6,8 @@ begun anew, does not. Its patients would then lose more than their budget withou
 
 ::
 
-    state/ledgers_seen.json     the heads that this session's cohorts have shown
-    ledgers/peers.json          the last heads of all sessions: where the next session begins
+    state/ledgers_seen.json          the heads that this session's cohorts have shown
+    ledgers/peers-FEDERATION.json    the last heads of all sessions: where the next one begins
 
 They are two because runs may go on side by side: in one run a commitment may be seen after a later
 one in another. What is known when a session is joined comes before every commitment in it, since
@@ -30,7 +30,6 @@ from fedmrg_secure.privacy.ledger_file import locked
 from fedmrg_secure.protocol import certified as c
 
 SEEN_FILE: Final = "ledgers_seen.json"
-PEERS_FILE: Final = "peers.json"
 _LISTED_IN_A_COHORT: Final = 4_096
 """Entries that all commitments of a cohort list together, beyond what each must list."""
 _MOST_SCOPES: Final = 16
@@ -73,13 +72,14 @@ class PeerLedgers:
 
     Args:
         name: the site's own.
+        federation: its name; another one's sites of the same names are others.
         state: its state folder; belongs to the session.
         ledgers: the folder of its ledgers; outlives the session.
     """
 
-    def __init__(self, name: str, state: Path, ledgers: Path) -> None:
+    def __init__(self, name: str, federation: str, state: Path, ledgers: Path) -> None:
         self._name = name
-        self._seen, self._lasting = state / SEEN_FILE, ledgers / PEERS_FILE
+        self._seen, self._lasting = state / SEEN_FILE, ledgers / f"peers-{federation}.json"
 
     def join(self) -> None:
         """Begin the session with what is known from those before; later calls change nothing."""

@@ -30,17 +30,18 @@ def site_ledger_path(config: RunConfig, site: str, folder: Path) -> Path:
 
 
 def open_peer_ledgers(
-    config: RunConfig, site: str, folder: Path, state: Path
+    config: RunConfig, site: str, federation: str, folder: Path
 ) -> PeerLedgers | None:
     """What a site knows of the others' ledgers, beside its own; None without a `privacy` section.
 
     Args:
         config, site, folder: as for `site_ledger_path`.
-        state: the site's state folder.
+        federation: its name.
     """
     if config.privacy is None:
         return None
-    return PeerLedgers(site, state, site_ledger_path(config, site, folder).parent)
+    ledgers = site_ledger_path(config, site, folder).parent
+    return PeerLedgers(site, federation, folder / "state", ledgers)
 
 
 def open_ledger(config: RunConfig, site: str, folder: Path) -> Ledger | None:

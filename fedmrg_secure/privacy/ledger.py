@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -268,7 +269,8 @@ class Ledger:
 
 def scope_of(dataset: str, unit: str, delta: float) -> bytes:
     """What peers know a site's ledgers apart by, 32 bytes; it tells whoever guesses the name."""
-    return tagged_hash(_SCOPE_TAG, dataset.encode(), unit.encode(), repr(delta).encode())
+    plain = format(Decimal(repr(delta)), "f")
+    return tagged_hash(_SCOPE_TAG, dataset.encode(), unit.encode(), plain.encode())
 
 
 def read_ledger(path: Path, patience_s: float = PATIENCE_S) -> LedgerView:

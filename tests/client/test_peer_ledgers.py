@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmrg_secure.client.peer_ledgers import PEERS_FILE, SEEN_FILE, PeerLedgers
+from fedmrg_secure.client.peer_ledgers import SEEN_FILE, PeerLedgers
 from fedmrg_secure.client.state import SiteStateBroken
 from fedmrg_secure.privacy.ledger_entries import LedgerHead, chain_after
 from fedmrg_secure.protocol import certified as c
@@ -42,9 +42,12 @@ class Grown:
         )
 
 
-def joined(root: Path, session: str = "one") -> PeerLedgers:
+PEERS_FILE = "peers-lungs.json"
+
+
+def joined(root: Path, session: str = "one", federation: str = "lungs") -> PeerLedgers:
     (root / session).mkdir(exist_ok=True)
-    peers = PeerLedgers("me", root / session, root / "ledgers")
+    peers = PeerLedgers("me", federation, root / session, root / "ledgers")
     peers.join()
     return peers
 
@@ -112,6 +115,8 @@ def test_the_next_session_goes_on_where_the_last_one_ended(tmp_path: Path) -> No
     see(joined(tmp_path, "one"), 5, ledger.shown())
     assert joined(tmp_path, "two").look(1, {"x": Grown().grow(3).shown()}) == {"x": "rolled-back"}
     assert joined(tmp_path, "three").look(1, {"x": Grown(9).grow(9).shown()}) == {"x": "begun-anew"}
+    # A site of the same name in another federation is another site.
+    assert joined(tmp_path, "other", "hearts").look(1, {"x": Grown(9).grow(9).shown()}) == {}
     # Another data set, or none, is a session's own affair; the ledger of before is not forgotten.
     peers = joined(tmp_path, "four")
     assert see(peers, 1, Grown(9).grow(2).shown(2, OTHER_SCOPE)) is None
