@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from ledger_vectors import ledgers_file
 from sealed_state_vectors import snapshots_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocols" / "vectors" / "v1"
@@ -400,8 +401,11 @@ FILES: dict[str, Callable[[], tuple[dict[str, str], list[Group]]]] = {
     "encrypt": encrypt_file,
     "frames": frames_file,
     "snapshots": snapshots_file,
+    "ledgers": ledgers_file,
 }
-ALGORITHMS = {"snapshots": "sealed-state"}
+SOURCE = "docs/crypto-spec.md"
+SOURCES = {"ledgers": "protocols/SPEC.md"}
+ALGORITHMS = {"snapshots": "sealed-state", "ledgers": "privacy-ledger"}
 
 
 def main() -> int:
@@ -413,7 +417,7 @@ def main() -> int:
                 "algorithm": f"{ALGORITHMS.get(name, 'ckks-multiparty')}/{name}",
                 "schema": "fedmrg_vectors_v1",
                 "numberOfTests": sum(len(group["tests"]) for group in groups),
-                "header": ["Made by tools/make_vectors.py from docs/crypto-spec.md."],
+                "header": [f"Made by tools/make_vectors.py from {SOURCES.get(name, SOURCE)}."],
                 "notes": notes,
                 "testGroups": groups,
             },

@@ -148,7 +148,7 @@ class PeerLedgers:
         known = _load(self._seen)
         found = {}
         for site, head in shown.items():
-            finding = _finding(known.get(site, {}), head, number)
+            finding = judge_head(known.get(site, {}), head, number)
             if finding is not None:
                 found[site] = finding
         return found
@@ -172,7 +172,7 @@ class PeerLedgers:
             _save(self._lasting, _merged(_load(self._lasting), heads))
 
 
-def _finding(
+def judge_head(
     known: Mapping[str, SeenHead], head: c.LedgerHead | None, number: int
 ) -> Finding | None:
     """What is wrong with the head that a site shows in a round, by what it has shown before."""

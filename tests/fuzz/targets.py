@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fedmrg_secure.audit_log.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from fedmrg_secure.audit_log.record import decode_entry
+from fedmrg_secure.client.peer_ledgers import SeenHead, judge_head
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.certificates import COORDINATOR_ROLE, SITE_ROLE, read_party_certificate
@@ -27,14 +28,21 @@ from fedmrg_secure.crypto.roster import read_past_roster
 from fedmrg_secure.crypto.seal_key import generate_seal_key, open_sealed, seal, seal_public_key
 from fedmrg_secure.crypto.sealed_state import StateContext, StateSealer, open_state
 from fedmrg_secure.crypto.signing import SigningKey
-from fedmrg_secure.protocol.codec import MessageType, decode_message, encode_message, message_type
+from fedmrg_secure.protocol.certified import LedgerHead
+from fedmrg_secure.protocol.codec import (
+    MessageType,
+    decode_as,
+    decode_message,
+    encode_message,
+    message_type,
+)
 from fedmrg_secure.protocol.envelope import Envelope, seal_envelope
 from fedmrg_secure.protocol.manifest import SessionManifest
 from fedmrg_secure.protocol.snapshots import SEALED_KEY_BYTES
 from fedmrg_secure.provisioning.authority import create_authority
 from fedmrg_secure.provisioning.enrolment import PartyKeys, read_request, write_request
 from tests.attacks.consortium import make_manifest
-from tests.protocol.examples import messages
+from tests.protocol.examples import ledger_heads, messages
 
 LONGEST_S: Final = 5.0
 """No parser may take longer, whatever it is given."""
@@ -123,6 +131,14 @@ def _protocol() -> Iterator[Target]:
         return decode_message(MessageType(kind), data[1:])
 
     yield Target("message", kinds, parse_message)
+    heads = ledger_heads().map(lambda head: encode_message(head))
+
+    def parse_head(data: bytes) -> object:
+        head = decode_as(LedgerHead, data)
+        known = SeenHead(head.ledger.hex(), max(0, head.entries - len(head.newest)), "00" * 32)
+        return judge_head({head.scope.hex(): known}, head, 2)
+
+    yield Target("head of a privacy ledger", heads, parse_head)
     manifest = make_manifest(["a", "b", "c"])
     yield Target("session manifest", st.just(manifest.to_bytes()), SessionManifest.from_bytes)
     parameters = json.dumps(manifest.scheme_parameters).encode()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedmrg_secure.client.peer_ledgers import SeenHead, judge_head
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.frame import FrameHeader, decode_frame, encode_frame
@@ -26,6 +27,8 @@ from fedmrg_secure.crypto.multiparty.switching import down, up
 from fedmrg_secure.crypto.parameters import SchemeParameters
 from fedmrg_secure.crypto.residues import unpack
 from fedmrg_secure.crypto.sealed_state import StateContext, open_state
+from fedmrg_secure.privacy.ledger import scope_of
+from fedmrg_secure.protocol.certified import LedgerHead
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "protocols" / "vectors" / "v1"
@@ -181,6 +184,24 @@ def sealed_state(group: dict[str, Any], test: dict[str, Any]) -> None:
     assert merkle_root(map(leaf_hash, chunks)).hex() == said["merkleRoot"]
 
 
+def ledger_head(group: dict[str, Any], test: dict[str, Any]) -> None:
+    scope, known = group["known"]["scope"], group["known"]
+    assert scope_of(group["dataset"], group["unit"], float(group["delta"])).hex() == scope
+    seen = SeenHead(known["ledger"], known["entries"], known["chain"])
+    said = test["head"]
+    head = LedgerHead(
+        bytes.fromhex(said["scope"]),
+        bytes.fromhex(said["ledger"]),
+        said["entries"],
+        bytes.fromhex(said["chain"]),
+        tuple(map(bytes.fromhex, said["newest"])),
+    )
+    finding = judge_head({scope: seen}, head, 2)
+    if finding != (test["reason"] or None):
+        pytest.fail(f"{finding}, not {test['reason']}")
+    assert finding is None
+
+
 CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
     "Crs": crs,
     "Ntt": transform,
@@ -194,6 +215,7 @@ CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
     "EncryptBlock": encrypt_block,
     "Frame": frame,
     "SealedState": sealed_state,
+    "LedgerHead": ledger_head,
 }
 
 
