@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fedmrg_secure.privacy.ledger import Ledger, read_ledger, set_budget
+from fedmrg_secure.privacy.ledger import BudgetExhausted, Ledger, read_ledger, set_budget
 from tests.client.agents import Agent, Killed, World
 
 NAMES = ("a", "b", "c")
@@ -33,7 +33,9 @@ class LedgerFiles:
 
 def play(root: Path, meanwhile: Callable[[Agent, int], None], rounds: int = 4) -> World:
     """A private session to its end; `meanwhile` acts at site a while it trains, and may kill it."""
-    world = World(root, NAMES, rounds=rounds, privacy=PRIVACY, site_timeout_s=30.0)
+    world = World(
+        root, NAMES, rounds=rounds, privacy=PRIVACY, site_timeout_s=30.0, join_deadline_s=60.0
+    )
     a = world.agents["a"]
     a.trainer.before = lambda number: meanwhile(a, number)
     with world.federation.serving() as coordinator:
@@ -161,8 +163,32 @@ def test_a_log_has_what_was_charged_and_the_head_that_peers_saw(tmp_path: Path) 
         )
 
 
+def test_a_site_over_budget_leaves_before_it_announces_and_the_others_finish(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, (*NAMES, "d"), rounds=2, privacy=PRIVACY, join_deadline_s=60.0)
+    d = world.agents["d"]
+    terms = {"dataset": "phantom", "unit": "patient", "delta": 1e-5}
+    Ledger.open(d.ledger, **terms, budget=0.1, units=10)  # type: ignore[arg-type]
+    with world.federation.serving() as coordinator:
+        world.start(*world.agents)
+        for one in world.agents.values():
+            one.join()
+        assert coordinator.wait() is None
+    assert isinstance(d.error, BudgetExhausted)
+    assert "0.100 is left" in str(d.error)
+    assert [kind for kind in d.kinds() if kind != "process.started"] == [
+        "session.accepted",
+        "ledger.exhausted",
+    ]
+    assert read_ledger(d.ledger).spendings == ()
+    for name in NAMES:
+        assert world.agents[name].error is None
+        assert len(read_ledger(world.agents[name].ledger).spendings) == 2
+
+
 def test_a_session_without_privacy_shows_no_ledger(tmp_path: Path) -> None:
-    world = World(tmp_path, NAMES, rounds=1)
+    world = World(tmp_path, NAMES, rounds=1, join_deadline_s=60.0)
     with world.federation.serving() as coordinator:
         world.start(*NAMES)
         for one in world.agents.values():
