@@ -253,7 +253,7 @@ def _federation(config: RunConfig) -> Iterator[Finding]:
         yield Finding(
             ("federation", "min_sites"),
             f"must be at most the number of sites, {len(sites)}, got {federation.min_sites}",
-            "two sites alone: min_sites: 2, and secure_aggregation.colluders: 0 if keys are their own",
+            "for two sites set it to 2, and secure_aggregation.colluders to 0",
         )
     if config.secure_aggregation.scheme != "insecure-plaintext" and federation.min_sites < 2:
         yield Finding(
