@@ -56,6 +56,29 @@ def test_whole_logs_as_json(run: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert all(len(log["root"]) == 64 for log in result["logs"])
 
 
+def test_a_ledger_that_sites_logged_as_discontinued_is_named(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = {"round": 1, "ledger_hash": "cd" * 32, "ledger_entries": 5}
+    committed = {"type": "round.committed", "upload_root": "ef" * 32, **head}
+    said = {"type": "ledger.discontinued", "site": "italy", "reason": "rolled-back", **head}
+    for home, event in (
+        ("coordinator", {**committed, "site": "italy"}),
+        ("sites/italy", committed),
+        ("sites/spain", said),
+    ):
+        identity = load_kit(run / home / "kit").identity
+        folder, origin = run / "log" / identity.name, log_origin("lungs", identity.name)
+        with AuditLog.open(folder, origin, identity.signing_key) as log:
+            log.append(event)
+    assert run_command(["log", "verify", str(run), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "ledger that italy showed in round 1 does not continue" in " ".join(captured.err.split())
+    assert json.loads(captured.out)["ledgers_discontinued"] == [
+        {"site": "italy", "round": 1, "reason": "rolled-back", "noticed_by": ["spain"]}
+    ]
+
+
 def tamper(run: Path) -> None:
     entries = run / "log" / "italy" / "entries.jsonl"
     entries.write_bytes(entries.read_bytes().replace(b'"round":1', b'"round":7'))
