@@ -23,6 +23,7 @@ def test_a_site_over_budget_stops_and_the_others_finish(tmp_path: Path) -> None:
     config = write_config(
         tmp_path,
         training={"boosting": "one_way"},
+        federation={"min_sites": 3},
         privacy={
             "target_epsilon": 6,
             "delta": DELTA,
