@@ -45,7 +45,7 @@ def mechanism(
         typer.Option(
             "--epsilon",
             min=0.2,
-            max=16.0,
+            max=10.0,
             help="A claim to audit. Repeatable.",
             show_default="1, 4 and 8",
         ),
@@ -75,8 +75,8 @@ def mechanism(
     claim and not above it. That is no proof of privacy.
 
     The same audit then runs on mutants, mechanisms that are broken on purpose, and must flag each.
-    Exit code 1 if a claim is not NOT_FALSIFIED or a mutant goes unseen. A sound mechanism is
-    accused once in a thousand audits. docs/privacy.md says what each attack can see.
+    Exit code 1 if a claim is not NOT_FALSIFIED or a mutant goes unseen. A sound mechanism gives
+    that in one of a thousand audits at most. docs/privacy.md says what each attack can see.
 
     Examples:
 

@@ -36,7 +36,8 @@ from fedmrg_secure.training.private_step import PrivateSteps
 
 LEAST_TRIALS: Final = 10_000
 FALSE_ALARM: Final = 1e-3
-"""The chance that a sound mechanism does not come out as NOT_FALSIFIED for all claims."""
+"""The chance, at most, that a sound mechanism is not called NOT_FALSIFIED for every claim, where
+the audit chooses the number of trials."""
 
 SAMPLING_RATE: Final = 0.05
 """Of the sampler's own test; in trials with canaries every patient is in every step."""
@@ -78,7 +79,7 @@ def audit_mechanism(
 
     Args:
         epsilons: claimed, at least one.
-        delta: of all claims, below 1/512.
+        delta: of all claims, below 1/256.
         trials: with a canary and as many without, for each claim; as many as the gate takes, and
             10,000 at least, if None.
         make: what is audited.

@@ -22,7 +22,7 @@ from fedmrg_secure.training.private_step import GradientsOf, PrivateTraining
 from fedmrg_secure.training.private_sum import Part, PrivateSum
 from fedmrg_secure.training.unit_sampling import OfPatient
 
-WIDTH: Final = 1024
+WIDTH: Final = 512
 """Coordinates of a run of canaries, a trial each."""
 
 ASIDE: Final = 256
@@ -34,7 +34,7 @@ RECORDS: Final = 2
 _LENGTH: Final = 10.0
 """Of a record's gradient over the clip bound."""
 
-_MOST_RECORDS: Final = 16
+_MOST_RECORDS: Final = 32
 """So few that torch fills their gradients in this thread: waiting for others costs more."""
 _NAME: Final = "canaries"
 
