@@ -89,7 +89,7 @@ def test_a_session_is_pinned_once(federation: Path, fedmrg: Fedmrg) -> None:
 
 def test_a_session_is_for_enrolled_sites_only(federation: Path, fedmrg: Fedmrg) -> None:
     pin = ("session", "ward.yaml", "--kit", "coordinator/kit")
-    error = fedmrg(*pin, "--set", "federation.sites=[a, b]", code=2)["error"]
+    error = fedmrg(*pin, "--set", "federation.sites=[a, b, c]", code=2)["error"]
     assert (error["code"], error["location"]) == ("FMRG-6004", "--set federation.sites")
     assert not (federation / "session.json").exists()
 

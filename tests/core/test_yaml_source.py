@@ -147,11 +147,11 @@ def test_overrides_replace_and_create(config_file: Path) -> None:
             "training.rounds=2",
             "training.rounds=3",
             "update.clip_norm=1e1",
-            "federation.sites=[a, b]",
+            "federation.sites=[a, b, c]",
         ],
     )
     assert (config.training.rounds, config.update.clip_norm) == (3, 10.0)
-    assert config.federation.sites == ["a", "b"]
+    assert config.federation.sites == ["a", "b", "c"]
 
 
 def test_an_override_may_replace_a_whole_section(config_file: Path) -> None:

@@ -41,7 +41,7 @@ SMALL: dict[str, Any] = {
     # At 30 bits on the wire and this grid opened sums are exact: runs can be compared to the bit.
     "update": {"precision_bits": 18},
     "secure_aggregation": {"scheme": "ckks-multiparty", "wire_bits": 30},
-    "federation": {"min_sites": 2, "site_timeout_s": 8},
+    "federation": {"min_sites": 3, "site_timeout_s": 8},
     "evaluation": {
         "every": 2,
         "records_per_centre": 2,
