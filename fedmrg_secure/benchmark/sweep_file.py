@@ -168,7 +168,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = (), *, seeds: int | None =
     """
     file, root = load_model(path, SweepFile)
     errors: list[FedmrgError] = [*_unknown_metrics(file, root)]
-    base = _base(path, file.base, root.value["base"], errors)  # type: ignore[index, call-overload]
+    base = _base(path, file.base, entry_at(root, ("base",))[0], errors)
     axes = _axes(path, file, root, errors)
     if errors:
         raise ErrorGroup(_once(errors))
@@ -317,9 +317,7 @@ def _own_key(key: str, entry: Entry) -> FedmrgError:
     return DoesNotFit(message, hint=hint, location=entry.key_at)
 
 
-def _configuration(
-    base: Path, overrides: Sequence[str], choices: Sequence[_Choice]
-) -> RunConfig:
+def _configuration(base: Path, overrides: Sequence[str], choices: Sequence[_Choice]) -> RunConfig:
     own = [each for each in choices if each.base is not None]
     if len(own) > 1:
         raise DoesNotFit(

@@ -33,6 +33,7 @@ from fedmrg_secure.cli import (
     report,
     run,
     session,
+    sweep,
     validate,
 )
 from fedmrg_secure.cli.output import error_json, print_json
@@ -54,6 +55,7 @@ COMMAND_MODULES: tuple[ModuleType, ...] = (
     budget,
     provision,
     bench,
+    sweep,
     doctor,
 )
 """Each has `register(app)`; the order is that of the help page."""
