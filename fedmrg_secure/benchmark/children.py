@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "0"}
-_LAST_LINES: Final = 4
+_LAST_LINES: Final = 24
 
 Work = TypeVar("Work")
 

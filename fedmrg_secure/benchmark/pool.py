@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from fedmrg_secure.benchmark.children import ONE_THREAD, Children, side_by_side
 from fedmrg_secure.benchmark.jobs import Job, ResultFolder
@@ -12,6 +12,8 @@ from fedmrg_secure.core.errors import FedmrgError
 
 OnProgress = Callable[[str, float, str], None]
 """Told from any thread: a job's name, the share of it that is done, and what it is doing."""
+
+_LAST_LINES: Final = 4
 
 
 class JobFailed(FedmrgError):
@@ -53,8 +55,9 @@ def run_jobs(
         if end.stopped:
             return
         if end.code != 0:
+            said = "\n".join(end.said.splitlines()[-_LAST_LINES:]) or "it said nothing"
             raise JobFailed(
-                f"{job.name} ended with exit code {end.code}: {end.said or 'it said nothing'}",
+                f"{job.name} ended with exit code {end.code}: {said}",
                 hint="the same command goes on with what is left",
             )
         on_progress(job.name, 1.0, "done")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from fedmrg_secure.benchmark.children import Children
+from fedmrg_secure.benchmark.children import Children, End
 from fedmrg_secure.benchmark.jobs import content_digest, write_json
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import FedmrgError
@@ -37,6 +37,7 @@ _PROGRAM: Final = ("-m", "fedmrg_secure.cli.main")
 _SUPERVISED: Final = {"FEDMRG_SUPERVISED": "1"}
 _ROUND: Final = re.compile(r"round (\d+)/(\d+)")
 _STAMP: Final = re.compile(r"^\[ *[\d.]+ s\] ")
+_ERRORS: Final = re.compile(r"^(\S+  )?FMRG-\d{4}  .*", re.MULTILINE | re.DOTALL)
 _TRAINING_SHARE: Final = 0.9
 
 
@@ -225,8 +226,7 @@ def _perform(
     )
     error = ""
     if end.code != 0 or not _is_finished(run.folder):
-        error = end.said or f"it ended with exit code {end.code}"
-        error = "it was stopped" if end.stopped else error
+        error = "it was stopped" if end.stopped else _reason(end)
     write_json(run.record_file, {**known, "error": error})
     return Outcome(run.name, error)
 
@@ -241,7 +241,15 @@ def _report(run: SweepRun, children: Children, lock: int) -> Outcome:
         environment=_SUPERVISED,
         keep_open=(lock,),
     )
-    return Outcome(run.name, end.said if end.code else "")
+    return Outcome(run.name, _reason(end) if end.code else "")
+
+
+def _reason(end: End) -> str:
+    """What a program that failed said: its errors, which come last, else its last line."""
+    if found := _ERRORS.search(end.said):
+        return found[0]
+    said = f": {end.said.splitlines()[-1]}" if end.said else ""
+    return f"it ended with exit code {end.code}{said}"
 
 
 @contextmanager

@@ -6,12 +6,14 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fedmrg_secure.benchmark.intervals import estimate, share_of
 from fedmrg_secure.benchmark.sweep_results import Change, RunSummary
 from fedmrg_secure.benchmark.tables import TABLES
 from fedmrg_secure.core.config import RunConfig
+
+_EQUAL: Final = 1.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +142,18 @@ def make_rows(
 def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
     """Whether no other point costs as little and is as good, and better in one of both.
 
+    Costs that differ by less than a hundredth count as equal: calibrated epsilons and measured
+    bytes vary by as much.
+
     Args:
-        points: (cost, utility) each; a cost may be infinite.
+        points: (cost, utility) each; a cost is at least 0 and may be infinite.
     """
     return [
         not any(
-            other[0] <= cost and other[1] >= utility and other != (cost, utility)
-            for other in points
+            other <= cost * _EQUAL
+            and better >= utility
+            and (better > utility or other * _EQUAL < cost)
+            for other, better in points
         )
         for cost, utility in points
     ]
