@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from fedmrg_secure.benchmark.children import Children, side_by_side
 from fedmrg_secure.benchmark.pool import OnProgress
 from fedmrg_secure.benchmark.sweep_runs import STOP_PATIENCE_S, Outcome, SweepRun, perform
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import InputError
+
+_OBJECT_STORE_BYTES: Final = 128 * 2**20
+"""Of a Ray of our own: what goes through it is a configuration and an error's text."""
 
 
 class RayNotInstalled(InputError):
@@ -84,8 +87,13 @@ def run_by_ray(
             hint="pip install 'fedmrg-secure[ray]', or leave --executor out",
         ) from None
     address = os.environ.get("RAY_ADDRESS")
-    ours = {} if address else {"num_cpus": (at_once or 1) * processes, "include_dashboard": False}
-    ray.init(address=address or "local", log_to_driver=False, **ours)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray's makers would be told of it
+    ours: dict[str, Any] = {
+        "num_cpus": (at_once or 1) * processes,
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "include_dashboard": False,
+    }
+    ray.init(address=address or "local", log_to_driver=False, **({} if address else ours))
     running: dict[Any, SweepRun] = {}
     try:
         largest = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])

@@ -30,7 +30,13 @@ from fedmrg_secure.core.config_errors import (
 )
 from fedmrg_secure.core.config_section import Section
 from fedmrg_secure.core.errors import ErrorGroup, FedmrgError, InputError
-from fedmrg_secure.core.yaml_source import Change, ConfigNotReadable, load_model, load_run_config
+from fedmrg_secure.core.yaml_source import (
+    Change,
+    ConfigNotReadable,
+    load_model,
+    load_run_config,
+    place_order,
+)
 from fedmrg_secure.core.yaml_tree import Entry
 from fedmrg_secure.evaluation.scores import METRICS
 
@@ -105,7 +111,7 @@ class SweepFile(Section):
     base: str = Field(min_length=1, description="a run's file, seen from the folder of this one")
     seeds: int = Field(3, ge=1, le=100, description="runs of each point, from the base's seed on")
     grid: dict[str, Annotated[list[_Value], Field(min_length=1)]] = Field(
-        min_length=1, description="axes: a key of the configuration or a name, and its values"
+        description="axes: a key of the configuration or a name, and its values"
     )
     utility: Utility = Utility()
     jobs: int | None = Field(None, ge=1, le=1024, description="runs at a time")
@@ -168,6 +174,10 @@ def load_sweep(path: Path, overrides: Sequence[str] = (), *, seeds: int | None =
     """
     file, root = load_model(path, SweepFile)
     errors: list[FedmrgError] = [*_unknown_metrics(file, root)]
+    if not file.grid:
+        hint = "for example epsilon: [inf, 8, 1]"
+        place = entry_at(root, ("grid",))[0].at
+        errors.append(DoesNotFit("grid has no axis", hint=hint, location=place))
     base = _base(path, file.base, entry_at(root, ("base",))[0], errors)
     axes = _axes(path, file, root, errors)
     if errors:
@@ -341,12 +351,12 @@ def _of_point(error: FedmrgError, settings: Mapping[str, str], path: Path) -> li
 
 
 def _once(errors: Sequence[FedmrgError]) -> list[FedmrgError]:
-    """One error for each place and cause; points that share a mistake show it once."""
+    """One error for each place and cause, by place; points that share a mistake show it once."""
     kept: dict[tuple[str, str, str], FedmrgError] = {}
     for error in errors:
         cause = error.message.partition(": ")[2] if error.message.startswith("at ") else ""
         kept.setdefault((error.location, error.code, cause or error.message), error)
-    return list(kept.values())
+    return sorted(kept.values(), key=place_order)
 
 
 def _require_ledger(config: RunConfig, settings: Mapping[str, str]) -> None:

@@ -240,7 +240,8 @@ def _validate(
             return None, errors
         for path in fresh:
             key = tuple(itertools.takewhile(lambda part: isinstance(part, str), path))
-            meant = intended_key(path, root, schema)
+            # Of what a list holds the whole list is taken out.
+            meant = intended_key(path, root, schema) if key == path else ""
             if not meant:
                 settled.add(key)
             root = _mended(root, key, meant)
@@ -282,9 +283,10 @@ def _report(refused: Sequence[FedmrgError], wrong: Sequence[InputError]) -> list
     """All errors in the order of the file, overrides last; one for each place and cause."""
     places = {error.location for error in refused}
     errors = [*refused, *(error for error in wrong if error.location not in places)]
-    return sorted(errors, key=_place_order)
+    return sorted(errors, key=place_order)
 
 
-def _place_order(error: FedmrgError) -> tuple[int, int, int]:
+def place_order(error: FedmrgError) -> tuple[int, int, int]:
+    """To sort errors of one file by: line and column, those without a place last."""
     found = re.search(r":(\d+):(\d+)$", error.location)
     return (0, int(found[1]), int(found[2])) if found else (1, 0, 0)
