@@ -190,7 +190,7 @@ def show_points(output: Output, summary: dict[str, Any]) -> None:
     for table, role in TABLES.items():
         if not any(key[1] == table for key in found):
             continue
-        titles = (title for metric in metrics for title in (metric_title(metric), "gain kept"))
+        titles = (title for metric in metrics for title in (metric_title(metric), "kept"))
         rows = [
             (
                 *point["settings"].values(),
@@ -207,19 +207,19 @@ def show_points(output: Output, summary: dict[str, Any]) -> None:
             )
             for point in summary["points"]
         ]
-        columns = (*summary["axes"], "reached", *titles, "sent", "time", "on front of")
+        columns = (*summary["axes"], "reached", *titles, "sent", "time", "front")
         output.table(f"{table} ({role} centres, {summary['centre']})", columns, rows)
     output.say(
-        f"Mean over {len(summary['seeds'])} seeds with the 95 % interval (Student). Gain kept: the "
-        "share of the gain over\nthe untrained model that training without privacy has. Epsilon: "
-        "the largest of any site, by its ledger."
+        f"Mean over {len(summary['seeds'])} seeds ± half of the 95 % interval (Student). Kept: the "
+        "share of the gain over the\nuntrained model that training without privacy has. Reached: "
+        "the largest epsilon of any site, by its ledger."
     )
 
 
 def _cells(row: dict[str, Any] | None) -> tuple[str, str]:
     if row is None:
         return "-", "-"
-    interval = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    interval = "" if row["low"] is None else f" ± {row['mean'] - row['low']:.3f}"
     kept = "-" if row["kept"] is None else f"{100 * row['kept']['share']:.0f} %"
     return f"{row['mean']:.3f}{interval}", kept
 

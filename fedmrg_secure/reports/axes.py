@@ -113,7 +113,8 @@ def epsilon_axis(values: Sequence[float], start: float, end: float) -> Axis:
 
     first, last = math.ceil(math.log2(low) - 0.1), math.floor(math.log2(high) + 0.1)
     stride = max(1, math.ceil((last - first + 1) / _MOST_TICKS))
-    ticks = [(2.0**power, f"{2.0**power:g}") for power in range(first, last + 1, stride)]
+    powers = [2.0**power for power in range(first, last + 1, stride)] if finite else []
+    ticks = [(value, f"{value:g}") for value in powers]
     if finite and not ticks:
         ticks = [(low, f"{low:.2g}")]
     if inner < end:
