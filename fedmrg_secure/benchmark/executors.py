@@ -59,7 +59,7 @@ def run_by_ray(
     runs: Sequence[SweepRun],
     *,
     replace: bool,
-    at_once: int | None,
+    at_once: int,
     processes: int,
     on_progress: OnProgress,
 ) -> list[Outcome]:
@@ -71,7 +71,7 @@ def run_by_ray(
     Args:
         runs: to do, in this order.
         replace: see `perform`.
-        at_once: runs at a time; None: as many as Ray finds cores for.
+        at_once: runs at a time, as far as Ray finds cores for them.
         processes: cores that a run is worth, fewer where no machine has as many.
         on_progress: told when a run begins and ends.
 
@@ -89,7 +89,7 @@ def run_by_ray(
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray's makers would be told of it
     ours: dict[str, Any] = {
-        "num_cpus": (at_once or 1) * processes,
+        "num_cpus": at_once * processes,
         "object_store_memory": _OBJECT_STORE_BYTES,
         "include_dashboard": False,
     }
@@ -100,7 +100,7 @@ def run_by_ray(
         task = ray.remote(num_cpus=min(processes, largest), max_retries=0)(_perform_there)
         waiting, outcomes = list(runs), list[Outcome]()
         while waiting or running:
-            while waiting and len(running) < (at_once or len(runs)):
+            while waiting and len(running) < at_once:
                 run = waiting.pop(0)
                 running[task.remote(_plain(run), str(Path.cwd()), replace)] = run
                 on_progress(run.name, 0.0, "with Ray")
@@ -112,7 +112,8 @@ def run_by_ray(
     except KeyboardInterrupt:
         for reference in running:
             ray.cancel(reference)
-        ray.wait(list(running), num_returns=len(running), timeout=STOP_PATIENCE_S)
+        if running:
+            ray.wait(list(running), num_returns=len(running), timeout=STOP_PATIENCE_S)
         raise
     finally:
         ray.shutdown()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ from fedmrg_secure.cli.progress import TrainingProgress
 
 if TYPE_CHECKING:
     from fedmrg_secure.benchmark.sweep import Execute, SweepPlan
-    from fedmrg_secure.benchmark.sweep_runs import Outcome, SweepRun
 
 _STATES: Final = {
     "new": "to do",
@@ -112,7 +110,7 @@ def sweep(
     with TrainingProgress(output, len(plan.runs), len(plan.todo)) as progress:
         summary = run_sweep(
             plan,
-            _executor(executor, plan, jobs, at_once, progress),
+            _executor(executor, plan, at_once, progress),
             command=typed_command(),
             executor=executor.value,
             at_once=at_once,
@@ -133,29 +131,14 @@ def sweep(
 
 
 def _executor(
-    executor: Executor,
-    plan: SweepPlan,
-    jobs: int | None,
-    at_once: int,
-    progress: TrainingProgress,
+    executor: Executor, plan: SweepPlan, at_once: int, progress: TrainingProgress
 ) -> Execute:
     from fedmrg_secure.benchmark.executors import run_by_processes, run_by_ray
 
-    if executor is Executor.processes:
-        return partial(
-            run_by_processes, replace=plan.replace, at_once=at_once, on_progress=progress
-        )
-
-    def by_ray(runs: Sequence[SweepRun]) -> list[Outcome]:
-        return run_by_ray(
-            runs,
-            replace=plan.replace,
-            at_once=jobs or plan.sweep.file.jobs,
-            processes=plan.sites,
-            on_progress=progress,
-        )
-
-    return by_ray
+    do = run_by_processes
+    if executor is Executor.ray:
+        do = partial(run_by_ray, processes=plan.sites)
+    return partial(do, replace=plan.replace, at_once=at_once, on_progress=progress)
 
 
 def show_runs(output: Output, plan: SweepPlan) -> None:

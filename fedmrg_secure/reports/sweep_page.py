@@ -73,7 +73,9 @@ def write_sweep_page(root: Path) -> Path:
 
 def render_sweep(sweep: SweepResult) -> str:
     """The page as HTML."""
-    found = {(row.point, row.table, row.metric): row for row in sweep.rows}
+    found: dict[tuple[str, str, str], Row] = {
+        (row.point, row.table, row.metric): row for row in sweep.rows
+    }
     tables = [name for name in TABLES if any(row.table == name for row in sweep.rows)]
     context: dict[str, Any] = {
         "css": Markup(stylesheet()),  # noqa: S704 - our own file
