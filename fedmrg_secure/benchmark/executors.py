@@ -12,7 +12,13 @@ from typing import Any, ClassVar, Final
 
 from fedmrg_secure.benchmark.children import Children, side_by_side
 from fedmrg_secure.benchmark.pool import OnProgress
-from fedmrg_secure.benchmark.sweep_runs import STOP_PATIENCE_S, Outcome, SweepRun, perform
+from fedmrg_secure.benchmark.sweep_runs import (
+    STOP_PATIENCE_S,
+    STOPPED,
+    Outcome,
+    SweepRun,
+    perform,
+)
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.errors import InputError
 
@@ -49,7 +55,8 @@ def run_by_processes(
 
         outcome = perform(run, replace=replace, children=children, on_line=tell)
         outcomes.append(outcome)
-        on_progress(run.name, 1.0, "failed" if outcome.error else "done")
+        if outcome.error != STOPPED:
+            on_progress(run.name, 1.0, "failed" if outcome.error else "done")
 
     side_by_side(runs, do, children, at_once=at_once)
     return outcomes

@@ -30,6 +30,8 @@ from fedmrg_secure.core.yaml_source import dump_run_config
 State = Literal["new", "begun", "done", "changed"]
 """``changed``: there is a run, of another configuration or program version."""
 
+STOPPED: Final = "it was stopped"
+"""The error of a run that was ended with its sweep."""
 STOP_PATIENCE_S: Final = 45.0
 _LOCK_PATIENCE_S: Final = 90.0
 _TAG: Final = "fedmrg/sweep-run/v1"
@@ -226,7 +228,7 @@ def _perform(
     )
     error = ""
     if end.code != 0 or not _is_finished(run.folder):
-        error = "it was stopped" if end.stopped else _reason(end)
+        error = STOPPED if end.stopped else _reason(end)
     write_json(run.record_file, {**known, "error": error})
     return Outcome(run.name, error)
 
