@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fedmrg_secure.benchmark.sweep_file import load_sweep
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.yaml_source import dump_run_config, load_run_config
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "fedmrg_secure"
 SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if "v1" not in path.parts]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))
 
 UNSAFE_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 UNSAFE_CALLS = {
@@ -240,8 +242,31 @@ def test_every_shipped_configuration_loads_and_dumps(path: Path, tmp_path: Path)
     assert load_run_config(copy) == config
 
 
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_every_shipped_sweep_has_sound_points(path: Path) -> None:
+    sweep = load_sweep(path)
+    assert len(sweep.points) > 1
+
+
+def test_the_sweep_of_privacy_compares_equal_models_over_equal_rounds() -> None:
+    sweep = load_sweep(ROOT / "configs" / "sweeps" / "privacy_utility.yaml")
+    configs = [config for point in sweep.points for config in point.configs]
+    assert len(configs) == 15
+    assert [point.settings["epsilon"] for point in sweep.points] == ["inf", "8", "4", "2", "1"]
+    assert {config.privacy.target_epsilon if config.privacy else None for config in configs} == {
+        None,
+        *(8.0, 4.0, 2.0, 1.0),
+    }
+    assert {(c.privacy.unit, c.privacy.delta) for c in configs if c.privacy} == {("patient", 1e-5)}
+    for compared in ("data", "model", "evaluation"):
+        assert len({getattr(config, compared).model_dump_json() for config in configs}) == 1
+    # Rounds cost bytes: the plain training has as many, and steps and rates of its own.
+    assert len({config.training.rounds for config in configs}) == 1
+
+
 def test_there_are_shipped_configurations() -> None:
     assert CONFIGS
+    assert SWEEPS
 
 
 def test_the_coordinator_loads_nothing_that_could_open_an_update() -> None:

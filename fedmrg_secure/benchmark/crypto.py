@@ -14,8 +14,8 @@ from itertools import product
 from typing import Any, ClassVar, Final
 
 from fedmrg_secure import __version__
+from fedmrg_secure.benchmark.children import ONE_THREAD
 from fedmrg_secure.benchmark.crypto_row import PEERS, Case
-from fedmrg_secure.benchmark.pool import ONE_THREAD
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto.multiparty_budget import WIRE_BITS
 from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, CKKS_SHARED, INSECURE_PLAINTEXT

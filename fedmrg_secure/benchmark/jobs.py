@@ -63,7 +63,7 @@ class Job:
     @property
     def digest(self) -> str:
         """Hex hash of all that decides the result, and of the method's name."""
-        return _hash(self.to_json())
+        return content_digest(_TAG, self.to_json())
 
     @property
     def training(self) -> str:
@@ -71,7 +71,7 @@ class Job:
 
         Two methods whose configurations come to the same, such as `fedmrg` and `rank-8`, are.
         """
-        return _hash(self.to_json() | {"method": self.scope})
+        return content_digest(_TAG, self.to_json() | {"method": self.scope})
 
     def to_json(self) -> dict[str, Any]:
         """All fields, the configuration with its defaults."""
@@ -92,10 +92,11 @@ class Job:
         )
 
 
-def _hash(content: dict[str, Any]) -> str:
-    content = content | {"format": FORMAT, "version": __version__}
+def content_digest(tag: str, content: Mapping[str, Any]) -> str:
+    """Hex hash of what decides a result: JSON that may hold real numbers, and our version."""
+    whole = {**content, "format": FORMAT, "version": __version__}
     # Real numbers have no place in hashed JSON; their text does.
-    return hash_json(_TAG, json.dumps(content, sort_keys=True)).hex()
+    return hash_json(tag, json.dumps(whole, sort_keys=True)).hex()
 
 
 @dataclass(frozen=True, slots=True)

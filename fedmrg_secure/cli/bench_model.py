@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from fedmrg_secure.cli.bench_communication import show_communication
-from fedmrg_secure.cli.output import JsonOption, Output, SetOption, human_bytes
-
-if TYPE_CHECKING:
-    from fedmrg_secure.benchmark.jobs import Job
+from fedmrg_secure.cli.output import (
+    JsonOption,
+    Output,
+    SetOption,
+    human_bytes,
+    typed_command,
+)
+from fedmrg_secure.cli.progress import TrainingProgress
 
 _COLUMNS: Final = {
     "ce_rule_f1_macro": "F1 macro",
@@ -111,12 +113,12 @@ def bench_model(
         f"{plan.trainings} trainings, {plan.trainings - len(plan.todo)} of them done before; "
         f"{at_once} at a time; results in {root}"
     )
-    with _Progress(output, plan.trainings, len(plan.todo)) as progress:
+    with TrainingProgress(output, plan.trainings, len(plan.todo)) as progress:
         summary = run_benchmark(
             plan,
             at_once=at_once,
             resamples=resamples,
-            command=_command_line(),
+            command=typed_command(),
             on_progress=progress,
         )
     page = write_benchmark_page(root)
@@ -176,55 +178,3 @@ def _records(summary: dict[str, Any], table: str) -> str:
     centres = [centre for centre in summary["centres"] if centre["role"] == role]
     count = sum(centre["records"] for centre in centres)
     return f"{len(centres)} {role} centres, {count} {summary['split']} records"
-
-
-def _command_line() -> str:
-    return shlex.join(["fedmrg", *sys.argv[1:]])
-
-
-class _Progress:
-    """A bar for all trainings on a terminal's stderr; a line for each finished one elsewhere."""
-
-    def __init__(self, output: Output, total: int, todo: int) -> None:
-        import threading
-
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._output, self._total, self._todo = output, total, todo
-        self._console = Console(stderr=True, highlight=False)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[doing]}"),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._tasks: dict[str, Any] = {}
-        self._lock = threading.Lock()
-        self._done = total - todo
-        self._all = self._bars.add_task("all", total=total, completed=self._done, doing="")
-
-    def __enter__(self) -> _Progress:
-        if self._console.is_terminal and self._todo:
-            self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal and self._todo:
-            self._bars.stop()
-
-    def __call__(self, job: Job, share: float, doing: str) -> None:
-        with self._lock:
-            if job.name not in self._tasks:
-                self._tasks[job.name] = self._bars.add_task(job.name, total=1.0, doing="")
-            self._bars.update(self._tasks[job.name], completed=share, doing=doing)
-            if share < 1.0:
-                return
-            self._done += 1
-            self._bars.remove_task(self._tasks[job.name])
-            self._bars.update(self._all, completed=self._done)
-            if not self._console.is_terminal:
-                self._output.note(f"{self._done}/{self._total} {job.name} is done")

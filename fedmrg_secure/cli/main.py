@@ -34,6 +34,7 @@ from fedmrg_secure.cli import (
     report,
     run,
     session,
+    sweep,
     validate,
 )
 from fedmrg_secure.cli.output import error_json, print_json
@@ -56,6 +57,7 @@ COMMAND_MODULES: tuple[ModuleType, ...] = (
     audit,
     provision,
     bench,
+    sweep,
     doctor,
 )
 """Each has `register(app)`; the order is that of the help page."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,6 +116,11 @@ def _error_fields(error: FedmrgError) -> dict[str, Any]:
         "hint": error.hint,
         "location": error.location,
     }
+
+
+def typed_command() -> str:
+    """This process's command as a person types it."""
+    return shlex.join(["fedmrg", *sys.argv[1:]])
 
 
 def human_bytes(count: float) -> str:

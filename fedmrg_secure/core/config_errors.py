@@ -120,14 +120,16 @@ def entry_at(root: Entry, path: KeyPath) -> tuple[Entry, bool]:
     return entry, True
 
 
-def translate(errors: Sequence[ErrorDetails], root: Entry) -> dict[KeyPath, InputError]:
+def translate(
+    errors: Sequence[ErrorDetails], root: Entry, schema: type[BaseModel] = RunConfig
+) -> dict[KeyPath, InputError]:
     """Our errors for pydantic's, one for each key, in pydantic's order."""
     by_path: dict[KeyPath, list[ErrorDetails]] = {}
     for error in errors:
         by_path.setdefault(path_of(error, root), []).append(error)
-    translated = {path: _one(path, group, root) for path, group in by_path.items()}
+    translated = {path: _one(path, group, root, schema) for path, group in by_path.items()}
     # A misspelt required key is one mistake, not an unknown key and a missing one.
-    meant = {(*path[:-1], intended_key(path, root)) for path in translated if path}
+    meant = {(*path[:-1], intended_key(path, root, schema)) for path in translated if path}
     return {
         path: error
         for path, error in translated.items()
@@ -135,9 +137,9 @@ def translate(errors: Sequence[ErrorDetails], root: Entry) -> dict[KeyPath, Inpu
     }
 
 
-def intended_key(path: KeyPath, root: Entry) -> str:
+def intended_key(path: KeyPath, root: Entry, schema: type[BaseModel] = RunConfig) -> str:
     """The absent sibling that an unknown key most likely stands for; empty when there is none."""
-    section = _section(path[:-1], root)
+    section = _section(path[:-1], root, schema)
     above, _ = entry_at(root, path[:-1])
     if section is None or path[-1] in section.model_fields or not isinstance(above.value, dict):
         return ""
@@ -146,7 +148,9 @@ def intended_key(path: KeyPath, root: Entry) -> str:
     return near[0] if near else ""
 
 
-def _one(path: KeyPath, group: Sequence[ErrorDetails], root: Entry) -> InputError:
+def _one(
+    path: KeyPath, group: Sequence[ErrorDetails], root: Entry, schema: type[BaseModel]
+) -> InputError:
     error = group[0]
     kind, context = error["type"], error.get("ctx", {})
     entry, present = entry_at(root, path)
@@ -158,10 +162,11 @@ def _one(path: KeyPath, group: Sequence[ErrorDetails], root: Entry) -> InputErro
         return WrongType(f"{name} must be {wanted}{got}", location=entry.at)
     if kind == "extra_forbidden":
         return UnknownKey(
-            f"{name} is not a known key", hint=_known(path, root), location=entry.key_at
+            f"{name} is not a known key", hint=_known(path, root, schema), location=entry.key_at
         )
     if kind == "missing" or (kind.startswith("union_tag") and not present):
-        return MissingKey(f"{name} is missing", hint=_describe(path, root), location=entry.key_at)
+        hint = _describe(path, root, schema)
+        return MissingKey(f"{name} is missing", hint=hint, location=entry.key_at)
     if kind in {"literal_error", "union_tag_invalid"}:
         expected = str(context.get("expected") or context.get("expected_tags"))
         reason = _WHY_NOT.get(name, {}).get(str(entry.value))
@@ -178,13 +183,13 @@ def _one(path: KeyPath, group: Sequence[ErrorDetails], root: Entry) -> InputErro
     if kind in _BOUNDS:
         word, key = _BOUNDS[kind]
         message = f"{name} must be {word} {context[key]:g}{got}"
-        return OutOfRange(message, hint=_describe(path, root), location=entry.at)
+        return OutOfRange(message, hint=_describe(path, root, schema), location=entry.at)
     if kind in {"too_short", "string_too_short"}:
         return OutOfRange(f"{name} must not be empty", location=entry.at)
     if kind == "string_pattern_mismatch":
         return OutOfRange(
             f"{name} must match {context['pattern']}{got}",
-            hint=_describe(path, root),
+            hint=_describe(path, root, schema),
             location=entry.at,
         )
     message, _, hint = str(error["msg"]).removeprefix("Value error, ").partition(": ")
@@ -238,34 +243,36 @@ def _wanted(error: ErrorDetails) -> str:
     return _KINDS.get(error["type"], str(error["msg"]))
 
 
-def _known(path: KeyPath, root: Entry) -> str:
+def _known(path: KeyPath, root: Entry, schema: type[BaseModel]) -> str:
     """What an unknown key may have meant: a sibling, or the same word in another section."""
-    section = _section(path[:-1], root)
+    section = _section(path[:-1], root, schema)
     word = str(path[-1])
     here = did_you_mean(word, list(section.model_fields)) if section else ""
     if here:
         return here
-    for each in all_keys():
+    for each in _keys_below(schema, ""):
         if each.rpartition(".")[2] == word:
             return f"did you mean {each}?"
     keys = ", ".join(section.model_fields) if section else ""
     return f"known keys here: {keys}" if keys else ""
 
 
-def _describe(path: KeyPath, root: Entry) -> str:
-    section = _section(path[:-1], root)
+def _describe(path: KeyPath, root: Entry, schema: type[BaseModel]) -> str:
+    section = _section(path[:-1], root, schema)
     found = section.model_fields.get(str(path[-1])) if section else None
     return found.description or "" if found else ""
 
 
-def _section(path: KeyPath, root: Entry) -> type[BaseModel] | None:
+def _section(path: KeyPath, root: Entry, schema: type[BaseModel]) -> type[BaseModel] | None:
     """The model of the section at a path; of a tagged union the one whose tag the file names."""
-    model: type[BaseModel] = RunConfig
+    model = schema
     entry: Entry | None = root
     for part in path:
         found = model.model_fields.get(str(part))
         entry = _child(entry, part)
-        members = list(_models(found.annotation)) if found else []
+        if found is None:
+            continue  # a key or a place of a container: what it holds is the model already
+        members = list(_models(found.annotation))
         if not members:
             return None
         tag = _child(entry, "source")

@@ -1,4 +1,4 @@
-"""A run's YAML file as a `RunConfig`, and back.
+"""A run's YAML file as a `RunConfig`, and back; other files by a model of their own.
 
 Paths in a configuration are kept as given: a relative path means relative to the directory in which
 the command is started.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.core.config_checks import Finding, check_config
@@ -30,6 +30,8 @@ from fedmrg_secure.core.config_errors import (
 from fedmrg_secure.core.errors import ErrorGroup, FedmrgError, InputError
 from fedmrg_secure.core.yaml_tree import Entry, YamlSyntax, ambiguity, read_text, resolve_plain
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 class ConfigNotReadable(InputError):
     """There is no such file, or it is not text."""
@@ -43,21 +45,62 @@ class BadOverride(InputError):
     code: ClassVar[str] = "FMRG-1012"
 
 
-def load_run_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key of a configuration with a value that stands in another file.
+
+    Args:
+        key: dotted, such as ``training.rounds``.
+        value: with its place there, which is where mistakes are then shown.
+    """
+
+    key: str
+    value: Entry
+
+
+def load_run_config(
+    path: str | Path, overrides: Sequence[str] = (), changes: Sequence[Change] = ()
+) -> RunConfig:
     """Read, check and freeze the configuration of a run.
 
     Args:
         path: the YAML file.
         overrides: ``a.b=c`` each, later ones win; the value is YAML (``[a, b]``, ``1e-3``, text).
+        changes: made after the overrides.
 
     Raises:
         ErrorGroup: every mistake of the file and the overrides, each with its place and a hint.
     """
     root, errors = _read_tree(path, overrides)
-    config, wrong = _validate(root)
+    for change in changes:
+        try:
+            root = _replace(root, change.key, change.value, change.value.key_at)
+        except BadOverride as error:
+            errors.append(error)
+    config, wrong = _validate(root, RunConfig, check_config)
     if config is None or errors:
         raise ErrorGroup(_report(errors, wrong))
     return config
+
+
+def load_model(path: str | Path, schema: type[Model]) -> tuple[Model, Entry]:
+    """Read and check a YAML file of another kind as strictly as a run's configuration.
+
+    Args:
+        path: the file.
+        schema: what it must be.
+
+    Returns:
+        The content, and the tree that knows where everything stands.
+
+    Raises:
+        ErrorGroup: every mistake of the file, each with its place and a hint.
+    """
+    root, errors = _read_tree(path, ())
+    content, wrong = _validate(root, schema, lambda _: ())
+    if content is None or errors:
+        raise ErrorGroup(_report(errors, wrong))
+    return content, root
 
 
 def place_of(path: str | Path, overrides: Sequence[str], key: KeyPath) -> str:
@@ -151,26 +194,33 @@ def _override(root: Entry, override: str) -> tuple[Entry, list[FedmrgError]]:
             hint="quote text that holds ':', '#', '[' or '{'",
             location=place,
         ) from None
-    return _replace(root, key.split("."), value, place), errors
+    return _replace(root, key, value, place), errors
 
 
-def _replace(entry: Entry, keys: Sequence[str], value: Entry, place: str) -> Entry:
-    if not keys:
-        return value
-    if entry.value is not None and not isinstance(entry.value, dict):
-        raise BadOverride(
-            f"{place.removeprefix('--set ')} goes through a key that holds no section",
-            hint=f"{entry.at} holds {entry.raw or 'a list'}",
-            location=place,
-        )
-    children = dict(entry.value or {})
-    child = children.get(keys[0], Entry({}, place, place))
-    children[keys[0]] = _replace(child, keys[1:], value, place)
-    return Entry(children, entry.at, entry.key_at)
+def _replace(root: Entry, key: str, value: Entry, place: str) -> Entry:
+    """The tree with the value of a dotted key; `place` is said of sections made on the way."""
+
+    def below(entry: Entry, keys: Sequence[str]) -> Entry:
+        if not keys:
+            return value
+        if entry.value is not None and not isinstance(entry.value, dict):
+            raise BadOverride(
+                f"{key} goes through a key that holds no section",
+                hint=f"{entry.at} holds {entry.raw or 'a list'}",
+                location=place,
+            )
+        children = dict(entry.value or {})
+        child = children.get(keys[0], Entry({}, place, place))
+        children[keys[0]] = below(child, keys[1:])
+        return Entry(children, entry.at, entry.key_at)
+
+    return below(root, key.split("."))
 
 
-def _validate(root: Entry) -> tuple[RunConfig | None, list[InputError]]:
-    """The configuration, or all its errors.
+def _validate(
+    root: Entry, schema: type[Model], check: Callable[[Model], Sequence[Finding]]
+) -> tuple[Model | None, list[InputError]]:
+    """The content, or all its errors.
 
     A model's own checks wait until its fields are sound, and checks between sections until all
     sections are. So what was found wrong is mended or taken out and the rest is looked at again:
@@ -179,29 +229,30 @@ def _validate(root: Entry) -> tuple[RunConfig | None, list[InputError]]:
     errors: list[InputError] = []
     settled: set[KeyPath] = set()
     while True:
-        config, found = _attempt(root)
+        content, found = _attempt(root, schema)
         fresh = {path: error for path, error in found.items() if not _covers(settled, path)}
         errors.extend(fresh.values())
-        if config is not None:
-            findings = [each for each in check_config(config) if not _covers(settled, each.path)]
+        if content is not None:
+            findings = [each for each in check(content) if not _covers(settled, each.path)]
             errors.extend(_located(finding, root) for finding in findings)
-            return (None if errors else config), errors
+            return (None if errors else content), errors
         if not fresh or () in fresh:
             return None, errors
         for path in fresh:
             key = tuple(itertools.takewhile(lambda part: isinstance(part, str), path))
-            meant = intended_key(path, root)
+            # Of what a list holds the whole list is taken out.
+            meant = intended_key(path, root, schema) if key == path else ""
             if not meant:
                 settled.add(key)
             root = _mended(root, key, meant)
 
 
-def _attempt(root: Entry) -> tuple[RunConfig | None, dict[KeyPath, InputError]]:
+def _attempt(root: Entry, schema: type[Model]) -> tuple[Model | None, dict[KeyPath, InputError]]:
     try:
         # Strict JSON mode: no text for a number, no 1 for true, but lists for tuples.
-        return RunConfig.model_validate_json(json.dumps(root.plain()), strict=True), {}
+        return schema.model_validate_json(json.dumps(root.plain()), strict=True), {}
     except ValidationError as failure:
-        return None, translate(failure.errors(include_url=False), root)
+        return None, translate(failure.errors(include_url=False), root, schema)
 
 
 def _covers(settled: set[KeyPath], path: KeyPath) -> bool:
@@ -232,9 +283,10 @@ def _report(refused: Sequence[FedmrgError], wrong: Sequence[InputError]) -> list
     """All errors in the order of the file, overrides last; one for each place and cause."""
     places = {error.location for error in refused}
     errors = [*refused, *(error for error in wrong if error.location not in places)]
-    return sorted(errors, key=_place_order)
+    return sorted(errors, key=place_order)
 
 
-def _place_order(error: FedmrgError) -> tuple[int, int, int]:
+def place_order(error: FedmrgError) -> tuple[int, int, int]:
+    """To sort errors of one file by: line and column, those without a place last."""
     found = re.search(r":(\d+):(\d+)$", error.location)
     return (0, int(found[1]), int(found[2])) if found else (1, 0, 0)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.evaluation.cider import cider
 from fedmrg_secure.evaluation.clinical import clinical_scores
 from fedmrg_secure.evaluation.language import COCO_BETA, bleu_scores, rouge_l
 from fedmrg_secure.evaluation.meteor import meteor
+
+_OF_REPORTS: Final = (
+    *("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "rouge_l_beta", "meteor_exact_stem", "cider"),
+    *(
+        f"ce_rule_{figure}_{kind}"
+        for figure in ("f1", "precision", "recall")
+        for kind in ("macro", "micro")
+    ),
+)
+METRICS: Final = (*_OF_REPORTS, "diagnosis_auroc", "diagnosis_f1_macro", "diagnosis_f1_micro")
+"""Every figure that an evaluation has; those of the diagnosis come from `judging`."""
 
 
 class NothingToScore(FedmrgError):

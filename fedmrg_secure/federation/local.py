@@ -77,15 +77,19 @@ def run_federation(
     """
     started = time.monotonic()
     config = plan.config
+    trained = resume and "trained" in folder.read_manifest()
     if not resume or not (folder.coordinator / "session.json").exists():
         _prepare(config, plan, folder)
     folder.update_manifest(status="running", sites=list(plan.sites), unseen=list(plan.unseen))
     group = ProcessGroup(folder.process_logs)
     try:
         with _terminate_as_interrupt(), _shown(console, config, plan) as progress:
-            course = _train(config, plan, folder, group, progress)
-            if course.outcome != "finished":
-                raise _failure(course, folder)
+            if trained:  # stopped while it was judged: nobody is left to train with
+                group.start(EVALUATOR, ["evaluate", str(folder.root), "--follow"])
+            else:
+                course = _train(config, plan, folder, group, progress)
+                if course.outcome != "finished":
+                    raise _failure(course, folder)
             folder.update_manifest(status="finished", trained=now())
             progress.say("training finished; the model is judged at every centre")
             _await_evaluator(group, progress)

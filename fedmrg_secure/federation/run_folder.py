@@ -134,6 +134,18 @@ class RunFolder:
         content = json.loads(self.summary.read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}
 
+    def is_over(self) -> bool:
+        """Whether nothing is left to do.
+
+        A kill between the last round and the summary leaves a model that nobody has judged.
+
+        Raises:
+            NothingToResume: there is no readable ``run.json``.
+        """
+        content = self.read_manifest()
+        judged = self.read_summary().get("status") == "finished"
+        return content.get("status") == "finished" and (judged or "trained" not in content)
+
 
 def create_run_folder(config: RunConfig, out: Path | None, *, command: str) -> RunFolder:
     """Make the folder of a new run: `out`, or the first free of ``runs/NAME``, ``runs/NAME-2``...
@@ -171,7 +183,7 @@ def reopen_run_folder(config: RunConfig, out: Path | None) -> RunFolder:
     """
     root = out if out is not None else _newest_unfinished(Path("runs"), config.name)
     folder = RunFolder(root)
-    if folder.read_manifest().get("status") == "finished":
+    if folder.is_over():
         raise NothingToResume(
             f"the run in {root} has finished",
             hint=f"look at it: fedmrg report {root}",
@@ -213,7 +225,7 @@ def _newest_unfinished(parent: Path, name: str) -> Path:
     found = []
     for manifest in parent.glob(f"{name}*/run.json"):
         content = RunFolder(manifest.parent).read_manifest()
-        if content.get("name") == name and content.get("status") != "finished":
+        if content.get("name") == name and not RunFolder(manifest.parent).is_over():
             found.append(manifest)
     if not found:
         raise NothingToResume(

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
 
+from fedmrg_secure.reports.axes import byte_axis, decimals, value_axis
 from fedmrg_secure.reports.svg import (
     Scale,
+    chart,
     element,
     marker,
     nice_ticks,
     polyline,
     spread_labels,
 )
-from fedmrg_secure.reports.wording import bytes_text, decade_text
+from fedmrg_secure.reports.wording import bytes_text
 
 _WIDTH: Final = 520.0
 _ROW: Final = 26.0
 _NAMES: Final = 148.0
 _VALUES: Final = 62.0
 _HEIGHT: Final = 320.0
-_WIDE: Final = 40
-"""Ratio of bytes above which their axis is logarithmic."""
 COLOURS: Final = 7
 """Lines that a chart tells apart."""
 
@@ -67,8 +66,8 @@ def spread_chart(rows: Sequence[Spread], *, description: str) -> Markup:
     height = _ROW * len(rows) + 26
     x = Scale(0, ticks[-1], _NAMES, _WIDTH - _VALUES)
     bottom = _ROW * len(rows) + 4
-    parts: list[Markup] = [element("title", description)]
-    digits = max(len(f"{value:g}".partition(".")[2]) for value in ticks)
+    parts: list[Markup] = []
+    digits = decimals(ticks)
     for value in ticks:
         style = "axis" if value == 0 else "grid"
         parts.append(element("line", class_=style, x1=x(value), x2=x(value), y1=4.0, y2=bottom))
@@ -76,7 +75,7 @@ def spread_chart(rows: Sequence[Spread], *, description: str) -> Markup:
         parts.append(element("text", label, class_="tick mid", x=x(value), y=bottom + 17))
     for index, row in enumerate(rows):
         parts.append(_spread_row(row, x, _ROW * (index + 0.5) + 4))
-    return _svg(parts, height, description)
+    return chart(parts, _WIDTH, height, description)
 
 
 def byte_chart(lines: Sequence[Line], *, description: str) -> Markup:
@@ -88,22 +87,11 @@ def byte_chart(lines: Sequence[Line], *, description: str) -> Markup:
     """
     right = _WIDTH - 128
     sent = [point[0] for line in lines for point in line.points]
-    x = _byte_axis(min(sent), max(sent), 44, right)
-    ticks = nice_ticks(max(point[1] for line in lines for point in line.points))
-    y = Scale(0, ticks[-1], _HEIGHT - 44, 12)
-    parts: list[Markup] = [element("title", description)]
-    digits = max(len(f"{value:g}".partition(".")[2]) for value in ticks)
-    for value in ticks:
-        style = "axis" if value == 0 else "grid"
-        parts.append(element("line", class_=style, x1=44.0, x2=right, y1=y(value), y2=y(value)))
-        label = f"{value:.{digits}f}"
-        parts.append(element("text", label, class_="tick end", x=36.0, y=y(value) + 4))
-    for count in x.ticks:
-        parts.append(
-            element("text", decade_text(count), class_="tick mid", x=x(count), y=_HEIGHT - 26)
-        )
-    middle = (44 + right) / 2
-    parts.append(element("text", "sent by one site", class_="tick mid", x=middle, y=_HEIGHT - 6))
+    x = byte_axis(min(sent), max(sent), 44, right)
+    y, parts = value_axis(
+        max(point[1] for line in lines for point in line.points), 44, right, _HEIGHT - 44, 12
+    )
+    parts += x.drawn(_HEIGHT)
     drawn = [[(x(count), y(value)) for count, value in line.points] for line in lines]
     for index, (line, points) in enumerate(zip(lines, drawn, strict=True)):
         values = ", ".join(f"{bytes_text(count)}: {value:.3f}" for count, value in line.points)
@@ -116,30 +104,7 @@ def byte_chart(lines: Sequence[Line], *, description: str) -> Markup:
         label = f"{line.points[-1][1]:.3f} {line.name}"
         style = f"name tone{index}"
         parts.append(element("text", label, class_=style, x=right + 6, y=place + 4))
-    return _svg(parts, _HEIGHT, description)
-
-
-@dataclass(frozen=True, slots=True)
-class _ByteAxis:
-    """From bytes to pixels, and the numbers of bytes that are written."""
-
-    scale: Scale
-    logarithmic: bool
-    ticks: tuple[int, ...]
-
-    def __call__(self, count: float) -> float:
-        return self.scale(math.log10(count) if self.logarithmic else count)
-
-
-def _byte_axis(low: int, high: int, start: float, end: float) -> _ByteAxis:
-    if high <= _WIDE * low:
-        ticks = nice_ticks(high)
-        return _ByteAxis(Scale(0, ticks[-1], start, end), False, tuple(map(round, ticks)))
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 2, 5) if last - first <= 2 else (1,)
-    counts = (step * 10**power for power in range(first, last + 1) for step in steps)
-    scale = Scale(math.log10(low) - 0.05, math.log10(high) + 0.05, start, end)
-    return _ByteAxis(scale, True, tuple(count for count in counts if low <= count <= high))
+    return chart(parts, _WIDTH, _HEIGHT, description)
 
 
 def _spread_row(row: Spread, x: Scale, y: float) -> Markup:
@@ -153,14 +118,3 @@ def _spread_row(row: Spread, x: Scale, y: float) -> Markup:
         element("text", f"{row.mean:.3f}", class_="value end", x=_WIDTH, y=y + 4),
     ]
     return element("g", *parts, class_=f"row {row.kind}")
-
-
-def _svg(parts: Sequence[Markup], height: float, description: str) -> Markup:
-    return element(
-        "svg",
-        *parts,
-        class_="chart",
-        viewBox=f"0 0 {_WIDTH:g} {height:g}",
-        role="img",
-        aria_label=description,
-    )

@@ -9,7 +9,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from fedmrg_secure.reports.svg import Scale, element, marker, polyline, spread_labels
+from fedmrg_secure.reports.svg import Scale, chart, element, marker, polyline, spread_labels
 
 _WIDTH: Final = 520.0
 _HEIGHT: Final = 320.0
@@ -64,7 +64,7 @@ def log_chart(
     values = [value for one in series for _, value in one.points] + ([limit[0]] if limit else [])
     x = _scale(places[0], places[-1], _LEFT, _WIDTH - _RIGHT)
     y = _scale(min(values), max(values), _HEIGHT - _BOTTOM, _TOP)
-    parts: list[Markup] = [element("title", description)]
+    parts: list[Markup] = []
     for value in _ticks(min(values), max(values)):
         parts += _grid_line(y(math.log10(value)), f"{value:g}")
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
@@ -88,14 +88,7 @@ def log_chart(
         label = f"{y_axis.text(one.points[-1][1])} {one.name}"
         style = f"name tone{one.tone}"
         parts.append(element("text", label, class_=style, x=_WIDTH - _RIGHT + 8, y=place + 4))
-    return element(
-        "svg",
-        *parts,
-        class_="chart",
-        viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
-        role="img",
-        aria_label=description,
-    )
+    return chart(parts, _WIDTH, _HEIGHT, description)
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Scale:

@@ -12,11 +12,12 @@ from typing import Final
 
 from markupsafe import Markup
 
+from fedmrg_secure.reports.axes import value_axis
 from fedmrg_secure.reports.svg import (
     Scale,
+    chart,
     element,
     marker,
-    nice_ticks,
     polyline,
     round_ticks,
     spread_labels,
@@ -53,25 +54,21 @@ def line_chart(curves: Sequence[Curve], *, description: str) -> Markup:
         description: for readers who do not see the picture.
     """
     last = max(point[0] for curve in curves for point in curve.points)
-    ticks = nice_ticks(max(point[1] for curve in curves for point in curve.points))
-    x = Scale(0, max(last, 1), _LEFT, _WIDTH - _RIGHT)
-    y = Scale(0, ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+    right = _WIDTH - _RIGHT
+    x = Scale(0, max(last, 1), _LEFT, right)
+    y, grid = value_axis(
+        max(point[1] for curve in curves for point in curve.points),
+        *(_LEFT, right, _HEIGHT - _BOTTOM, _TOP),
+    )
     strong = [curve for curve in curves if curve.mean]
     body = [
-        element("title", description),
-        *_grid(x, y, ticks, round_ticks(last)),
+        *grid,
+        *_rounds(x, round_ticks(last)),
         *(_thin(curve, x, y) for curve in curves if not curve.mean),
         *(_strong(curve, x, y) for curve in strong),
         *_end_labels(strong, x, y),
     ]
-    return element(
-        "svg",
-        *body,
-        class_="chart",
-        viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}",
-        role="img",
-        aria_label=description,
-    )
+    return chart(body, _WIDTH, _HEIGHT, description)
 
 
 def dumbbell(before: float | None, after: float | None, role: str, high: float) -> Markup:
@@ -120,15 +117,8 @@ def sparkline(points: Sequence[tuple[int, float]]) -> Markup:
     )
 
 
-def _grid(x: Scale, y: Scale, values: Sequence[float], rounds: Sequence[int]) -> list[Markup]:
-    right = _WIDTH - _RIGHT
-    digits = max(len(f"{value:g}".partition(".")[2]) for value in values)
-    parts = []
-    for value in values:
-        line = "axis" if value == 0 else "grid"
-        parts.append(element("line", class_=line, x1=_LEFT, x2=right, y1=y(value), y2=y(value)))
-        label = f"{value:.{digits}f}"
-        parts.append(element("text", label, class_="tick end", x=_LEFT - 8, y=y(value) + 4))
+def _rounds(x: Scale, rounds: Sequence[int]) -> list[Markup]:
+    right, parts = _WIDTH - _RIGHT, []
     for number in rounds:
         place = _HEIGHT - _BOTTOM + 17
         parts.append(element("text", str(number), class_="tick mid", x=x(number), y=place))

@@ -26,6 +26,25 @@ def element(tag: str, *children: str, **attributes: object) -> Markup:
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), written, body)  # noqa: S704
 
 
+def chart(parts: Sequence[Markup], width: float, height: float, description: str) -> Markup:
+    """A whole picture in the pages' style.
+
+    Args:
+        parts: what is drawn.
+        width, height: of the drawing, in its own units.
+        description: its title, for readers who do not see it.
+    """
+    return element(
+        "svg",
+        element("title", description),
+        *parts,
+        class_="chart",
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        aria_label=description,
+    )
+
+
 def polyline(points: Sequence[tuple[float, float]], **attributes: object) -> Markup:
     """A path through `points`, in pixels."""
     path = " ".join(

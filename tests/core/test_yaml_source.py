@@ -9,8 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedmrg_secure.core.config import ManifestData, PhantomData, RunConfig
+from fedmrg_secure.core.config_section import Section
 from fedmrg_secure.core.errors import ErrorGroup, FedmrgError
-from fedmrg_secure.core.yaml_source import dump_run_config, load_run_config
+from fedmrg_secure.core.yaml_source import (
+    Change,
+    dump_run_config,
+    load_model,
+    load_run_config,
+)
+from fedmrg_secure.core.yaml_tree import read_text
 
 GOOD = """\
 name: ward
@@ -324,3 +331,59 @@ def test_a_damaged_file_gives_a_configuration_or_placed_errors(
         errors = group.errors
     assert all(error.location.startswith(str(path)) for error in errors)
     assert len({(error.location, error.message) for error in errors}) == len(errors)
+
+
+def changes(text: str) -> list[Change]:
+    """The keys of another file, ``more.yaml``."""
+    root, errors = read_text(text, "more.yaml")
+    assert not errors
+    assert isinstance(root.value, dict)
+    return [Change(key, entry) for key, entry in root.value.items()]
+
+
+def test_a_change_from_another_file_comes_after_the_overrides(config_file: Path) -> None:
+    config = load_run_config(
+        config_file, ["training.rounds=2", "update.rank=2"], changes("training.rounds: 3\n")
+    )
+    assert (config.training.rounds, config.update.rank) == (3, 2)
+
+
+def test_a_mistake_of_a_change_is_shown_where_it_stands(config_file: Path) -> None:
+    wrong = "training.rounds: 0\ntrainig.rounds: 2\nname.first: x\nupdate.rnak: 4\n"
+    with pytest.raises(ErrorGroup) as caught:
+        load_run_config(config_file, (), changes(wrong))
+    assert {(error.location, error.code) for error in caught.value.errors} == {
+        ("more.yaml:1:18", "FMRG-1007"),
+        ("more.yaml:2:1", "FMRG-1004"),
+        ("more.yaml:3:1", "FMRG-1012"),
+        ("more.yaml:4:1", "FMRG-1004"),
+    }
+
+
+class Inner(Section):
+    name: str
+    size: int = 1
+
+
+class Outer(Section):
+    name: str
+    parts: tuple[Inner, ...] = ()
+
+
+def test_a_file_of_another_kind_is_read_as_strictly(config_file: Path) -> None:
+    config_file.write_text("name: x\nparts:\n  - {name: a}\n  - {name: b, size: 2}\n")
+    content, root = load_model(config_file, Outer)
+    assert [part.size for part in content.parts] == [1, 2]
+    assert root.plain() == {"name": "x", "parts": [{"name": "a"}, {"name": "b", "size": 2}]}
+
+
+def test_mistakes_inside_a_list_are_told_once_and_in_its_own_words(config_file: Path) -> None:
+    config_file.write_text("nmae: x\nparts:\n  - {name: a, sise: 2}\n  - {size: two}\n")
+    with pytest.raises(ErrorGroup) as caught:
+        load_model(config_file, Outer)
+    assert [(e.location, e.message, e.hint) for e in caught.value.errors] == [
+        ("ward.yaml:1:1", "nmae is not a known key", "did you mean name?"),
+        ("ward.yaml:3:15", "parts[0].sise is not a known key", "did you mean size?"),
+        ("ward.yaml:4:5", "parts[1].name is missing", ""),
+        ("ward.yaml:4:12", "parts[1].size must be a whole number, got 'two'", ""),
+    ]

@@ -9,7 +9,7 @@ import torch
 from fedmrg_secure.data.task import load_centre
 from fedmrg_secure.evaluation import judging
 from fedmrg_secure.evaluation.judging import Centre, Judge, Stopped, load_centres
-from fedmrg_secure.evaluation.scores import score_reports
+from fedmrg_secure.evaluation.scores import METRICS, score_reports
 from fedmrg_secure.model.report_generator import ReportGenerator, images_tensor
 from tests.fixtures.trained_run import CONFIG, build
 
@@ -85,6 +85,13 @@ def test_scores_are_those_of_the_part(
     assert {name: metrics[name] for name in wanted} == wanted
     assert metrics.keys() >= {"diagnosis_f1_macro", "diagnosis_f1_micro"}
     assert all(0 <= value <= 1 for name, value in metrics.items() if name != "cider")
+
+
+def test_an_evaluation_has_the_figures_that_a_sweep_may_name(
+    generator: ReportGenerator, centres: tuple[Centre, ...]
+) -> None:
+    judge = judge_of(generator, centres)
+    assert set(judge.score(judge.judge(3), 3)) == set(METRICS)
 
 
 def test_further_scorers_see_the_texts_of_the_part(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -73,6 +74,26 @@ def test_a_run_ends_with_everything_in_its_folder(encrypted: Run) -> None:
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     trained = {(row["round"], row["site"]) for row in rows if row["kind"] == "round"}
     assert trained == {(number, site) for number in (1, 2) for site in summary["sites"]}
+
+
+def test_a_run_that_was_stopped_while_it_was_judged_goes_on_without_training(
+    encrypted: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(encrypted.folder, folder)
+    (folder / "summary.json").unlink()
+    manifest = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
+    again = start(folder / "config.yaml", folder, "--resume")
+    try:
+        assert again.wait() == 0, again.text
+    finally:
+        stop(again)
+    assert "serving on port" not in again.text
+    assert again.manifest()["status"] == "finished"
+    kept = ("final", "mean", "communication", "log")
+    before, after = encrypted.summary(), again.summary()
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
 
 
 def test_every_site_has_the_same_model_after_every_round(encrypted: Run) -> None:

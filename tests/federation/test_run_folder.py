@@ -54,6 +54,19 @@ def test_resume_finds_the_newest_unfinished_run(
         reopen_run_folder(CONFIG, second.root)
 
 
+def test_a_run_that_was_trained_and_not_judged_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = create_run_folder(CONFIG, None, command="x")
+    folder.update_manifest(status="finished", trained="2026-11-26T22:24:30Z")
+    folder.summary.write_text('{"mean": {}}')
+    assert reopen_run_folder(CONFIG, None).root == folder.root
+    folder.summary.write_text('{"mean": {}, "status": "finished"}')
+    with pytest.raises(NothingToResume, match="has finished"):
+        reopen_run_folder(CONFIG, folder.root)
+
+
 def test_resume_without_a_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NothingToResume, match="no interrupted run"):
