@@ -21,12 +21,14 @@ from fedmrg_secure.core.config import TrainingConfig
 from fedmrg_secure.core.privacy_terms import PrivacyTerms
 from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.report_generator import ReportGenerator
+from fedmrg_secure.privacy.noise_ahead import NoiseAhead
 from fedmrg_secure.privacy.randomness import NoiseStream
 from fedmrg_secure.training.baselines import add_proximal_gradient
 from fedmrg_secure.training.batches import ImageCache, make_batch
 from fedmrg_secure.training.errors import TrainingDiverged
 from fedmrg_secure.training.per_record import PerRecordGradients, per_record_gradients
-from fedmrg_secure.training.private_sum import PrivateSum
+from fedmrg_secure.training.phases import Meter, unmeasured
+from fedmrg_secure.training.private_sum import PrivateSum, coordinates, noise_of
 from fedmrg_secure.training.round_loss import RoundLoss, State
 from fedmrg_secure.training.trainer import LocalTrainingResult, StepReport, make_optimiser
 from fedmrg_secure.training.unit_sampling import UnitSampler, microbatches
@@ -96,7 +98,7 @@ def train_privately(
     cache = ImageCache(image_size) if images is None else images
     optimiser = make_optimiser(generator, training) if optimiser is None else optimiser
     generator.train()
-    stepper = _PrivateStepper(
+    stepper = PrivateStepper(
         generator,
         training,
         private,
@@ -129,8 +131,18 @@ def train_privately(
     )
 
 
-class _PrivateStepper:
-    """One round's noised steps over one model."""
+class PrivateStepper:
+    """One round's noised steps over one model.
+
+    Args:
+        generator, training, private, optimiser, corrections: see `train_privately`.
+        loss: of the round.
+        meter: of the steps' parts.
+
+    Attributes:
+        noised: what gets noise, by name; `step` takes the gradients of single records of these.
+        truncated: reports seen that were cut, repeats counted.
+    """
 
     def __init__(
         self,
@@ -140,9 +152,11 @@ class _PrivateStepper:
         loss: RoundLoss,
         optimiser: torch.optim.Optimizer,
         corrections: Mapping[str, Tensor],
+        meter: Meter = unmeasured,
     ) -> None:
         self._generator, self._training, self._private = generator, training, private
         self._loss, self._optimiser, self._corrections = loss, optimiser, corrections
+        self._meter = meter
         self._all_shared = generator.shared_parameters()
         self._received = {name: p.detach().clone() for name, p in self._all_shared.items()}
         self._parts = noised_parts(generator, training)
@@ -161,40 +175,57 @@ class _PrivateStepper:
         cache: ImageCache,
         gradients: PerRecordGradients,
     ) -> StepReport:
+        """One step over some units.
+
+        Args:
+            units: indices of each one's records, as `UnitSampler.draw` gives them.
+            records: of the site.
+            cache: of their images.
+            gradients: of `noised`, inside `per_record_gradients`.
+
+        Raises:
+            TrainingDiverged: a trained value is not finite.
+        """
         self._done += 1
         private = self._private
         self._optimiser.zero_grad(set_to_none=True)
         total = PrivateSum(self._parts, private.terms.clip_norm)
+        noise = NoiseAhead(
+            noise_of(private.noise_multiplier, coordinates(self._parts)), private.stream
+        )
         # Keyed by the secret stream: with the run's public seed, who is before a record in the
         # batch would decide how it is augmented.
         random = np.random.Generator(np.random.Philox(key=private.stream.bits(128)))
         losses: list[Tensor] = []
         for group in microbatches(units, self._training.batch_size):
             indices = [index for unit in group for index in unit]
-            batch = make_batch([records[index] for index in indices], cache, self._generator)
+            with self._meter("load"):
+                batch = make_batch([records[i] for i in indices], cache, self._generator)
             self.truncated += batch.reports.truncated
-            whole, parts = self._loss.of(batch, random)
-            whole.sum().backward()
-            of_records, start = gradients.take(len(indices)), 0
-            for unit in group:
-                total.add(of_records, range(start, start + len(unit)))
-                start += len(unit)
+            with self._meter("gradients"):
+                whole, parts = self._loss.of(batch, random)
+                whole.sum().backward()
+                of_records, start = gradients.take(len(indices)), 0
+            with self._meter("clip"):
+                for unit in group:
+                    total.add(of_records, range(start, start + len(unit)))
+                    start += len(unit)
             named = [whole, *(getattr(parts, name) for name in _LOSSES)]
             losses.append(torch.stack([value.detach() for value in named], dim=1))
-        self._set_gradients(total, sum(map(len, losses)))
-        self._optimiser.step()
-        with torch.no_grad():
-            for name, correction in self._corrections.items():
-                self._all_shared[name].add_(correction)
-        self._check_finite()
+        with self._meter("noise"):
+            self._set_gradients(total, noise, sum(map(len, losses)))
+        with self._meter("optimiser"):
+            self._optimiser.step()
+            with torch.no_grad():
+                for name, correction in self._corrections.items():
+                    self._all_shared[name].add_(correction)
+            self._check_finite()
         return self._report(losses)
 
-    def _set_gradients(self, total: PrivateSum, taken: int) -> None:
+    def _set_gradients(self, total: PrivateSum, noise: NoiseAhead, taken: int) -> None:
         """What the optimiser sees: noised for what leaves, plain for what stays."""
         private = self._private
-        released = total.release(
-            private.noise_multiplier, private.terms.expected_batch, private.stream
-        )
+        released = total.release(private.noise_multiplier, private.terms.expected_batch, noise)
         for name, parameter in self.noised.items():
             parameter.grad = torch.from_numpy(released[name]).to(parameter.device)
         if self._training.proximal_weight:
