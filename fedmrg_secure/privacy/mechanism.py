@@ -123,7 +123,8 @@ def _accepted(law: _Law, count: int, stream: NoiseStream) -> IntVector:
     magnitude += offset
     known = (words[2] >> np.uint64(64 - KNOWN_BITS)).view(np.int64)
 
-    exponent = magnitude - float(law.variance / law.t)
+    exponent = magnitude.astype(np.float64)
+    exponent -= float(law.variance / law.t)
     exponent *= exponent
     exponent *= 1 / (2 * float(law.variance))
     exponent += offset / float(law.t)
