@@ -210,6 +210,7 @@ class PrivateStepper:
                 for unit in group:
                     total.add(of_records, range(start, start + len(unit)))
                     start += len(unit)
+            del of_records  # as large as all that is trained, times the records
             named = [whole, *(getattr(parts, name) for name in _LOSSES)]
             losses.append(torch.stack([value.detach() for value in named], dim=1))
         with self._meter("noise"):
