@@ -198,6 +198,24 @@ def test_every_key_of_the_configuration_says_what_it_means() -> None:
     }
 
 
+def test_noise_can_be_repeated_in_broken_mechanisms_alone() -> None:
+    using = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in SOURCES
+        if "insecure_from_key" in path.read_text(encoding="utf-8")
+    }
+    assert using == {"privacy/randomness.py", "privacy_audit/mutants.py"}
+
+
+def test_broken_mechanisms_can_be_reached_by_their_audit_alone() -> None:
+    importing = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in SOURCES
+        if "privacy_audit" in path.read_text(encoding="utf-8") and "privacy_audit" not in path.parts
+    }
+    assert importing == {"cli/audit.py"}
+
+
 def test_error_codes_are_unique_and_the_page_lists_them() -> None:
     done = subprocess.run(
         [sys.executable, "tools/error_table.py", "--check"],

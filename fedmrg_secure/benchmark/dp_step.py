@@ -29,10 +29,11 @@ from fedmrg_secure.data.task import describe_task, load_centre
 from fedmrg_secure.model.report_generator import build_report_generator
 from fedmrg_secure.privacy.randomness import NoiseStream
 from fedmrg_secure.training.batches import ImageCache, make_batch
-from fedmrg_secure.training.dp_trainer import PrivateStepper, PrivateTraining
+from fedmrg_secure.training.dp_trainer import PrivateStepper, noised_parts
 from fedmrg_secure.training.per_record import per_record_gradients
 from fedmrg_secure.training.phases import Phase
 from fedmrg_secure.training.private_checks import check_privately_trainable
+from fedmrg_secure.training.private_step import PrivateSteps, PrivateTraining
 from fedmrg_secure.training.private_sum import coordinates
 from fedmrg_secure.training.round_loss import RoundLoss
 from fedmrg_secure.training.trainer import PlainStepper, make_optimiser
@@ -130,7 +131,6 @@ class StepPair:
             model, config.update, image_size=config.data.image_size, seed=config.seed
         )
         self._records = _records(case)
-        self._units = [[index] for index in range(case.batch)]
         self._cache = ImageCache(config.data.image_size)
         shapes = {name: value.shape for name, value in self.generator.shared_state().items()}
         self.generator.set_trainable(make_factorization(config.update, shapes).trainable(1))
@@ -150,7 +150,12 @@ class StepPair:
         self._private = PrivateStepper(
             self.generator,
             training,
-            PrivateTraining(_terms(case), case.noise_multiplier, NoiseStream.fresh()),
+            PrivateSteps(
+                PrivateTraining(_terms(case), case.noise_multiplier, NoiseStream.fresh()),
+                self._records,
+                noised_parts(self.generator, training),
+                case.batch,
+            ),
             RoundLoss(self.generator, training, 1, None),
             optimiser,
             {},
@@ -177,9 +182,7 @@ class StepPair:
         if kind == "plain":
             return self._timed(self._plain_step)
         with per_record_gradients(self.generator, self._private.noised) as gradients:
-            return self._timed(
-                lambda: self._private.step(self._units, self._records, self._cache, gradients)
-            )
+            return self._timed(lambda: self._private.step(self._records, self._cache, gradients))
 
     def _plain_step(self) -> object:
         with self._measure("load"):
@@ -193,9 +196,11 @@ class StepPair:
 
     @contextmanager
     def _measure(self, phase: Phase) -> Iterator[None]:
+        within = sum(self._spent.values())
         started = time.perf_counter()
         yield
-        self._spent[phase] += time.perf_counter() - started
+        inside = sum(self._spent.values()) - within
+        self._spent[phase] += time.perf_counter() - started - inside
 
 
 def measure_steps(case: Case, progress: Callable[[int], None]) -> dict[str, Any]:

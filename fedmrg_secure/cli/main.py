@@ -20,6 +20,7 @@ import typer
 from fedmrg_secure import __version__
 from fedmrg_secure.cli import (
     adapt,
+    audit,
     bench,
     budget,
     client,
@@ -52,6 +53,7 @@ COMMAND_MODULES: tuple[ModuleType, ...] = (
     export,
     log,
     budget,
+    audit,
     provision,
     bench,
     doctor,

@@ -194,9 +194,9 @@ class SecureAggregationConfig(Section):
     )
     colluders: int = Field(
         1,
-        ge=1,
+        ge=0,
         description="ckks-multiparty: sites that may collude with a cheating coordinator without "
-        "any update being opened",
+        "any update being opened; at most min_sites less 2",
     )
     certificate: Literal["threshold", "unanimous"] = Field(
         "threshold",
@@ -226,7 +226,7 @@ class FederationConfig(Section):
     sites: list[str] | None = Field(
         None, min_length=1, description="participating centres that train; all when absent"
     )
-    min_sites: int = Field(2, ge=1, description="a round with fewer uploads is aborted")
+    min_sites: int = Field(3, ge=1, description="a round with fewer uploads is aborted")
     host: str = Field("127.0.0.1", description="where the coordinator of `fedmrg run` listens")
     port: int = Field(0, ge=0, le=65535, description="0: any free port")
     site_timeout_s: float = Field(20.0, gt=0, description="silence after which a site is lost")

@@ -253,6 +253,7 @@ def _federation(config: RunConfig) -> Iterator[Finding]:
         yield Finding(
             ("federation", "min_sites"),
             f"must be at most the number of sites, {len(sites)}, got {federation.min_sites}",
+            "for two sites set it to 2, and secure_aggregation.colluders to 0",
         )
     if config.secure_aggregation.scheme != "insecure-plaintext" and federation.min_sites < 2:
         yield Finding(
@@ -260,12 +261,13 @@ def _federation(config: RunConfig) -> Iterator[Finding]:
             "must be at least 2 with encryption: a sum of one update is that update",
         )
     secure = config.secure_aggregation
-    least = secure.colluders + 1  # the smallest cohort whose threshold it can reach
+    # Of a sum of T + 1 updates T colluders know the last one: they subtract their own.
+    least = secure.colluders + 2
     if secure.scheme == "ckks-multiparty" and 2 <= federation.min_sites < least:
         yield Finding(
             ("secure_aggregation", "colluders"),
-            f"is {secure.colluders}: {federation.min_sites} sites cannot keep an update from "
-            f"{secure.colluders} of them and the coordinator",
+            f"is {secure.colluders}: a sum of min_sites={federation.min_sites} updates less those "
+            f"of {secure.colluders} colluding sites is one site's own",
             f"set federation.min_sites to {least} or more, or lower secure_aggregation.colluders",
         )
     if federation.round_deadline_s <= federation.site_timeout_s:

@@ -19,9 +19,9 @@ from fedmrg_secure.model.report_generator import build_report_generator
 from fedmrg_secure.privacy.accountant import epsilon
 from fedmrg_secure.privacy.events import PrivacyEvent
 from fedmrg_secure.privacy.ledger import LedgerView, read_ledger
-from fedmrg_secure.training.dp_trainer import PrivateTraining
 from fedmrg_secure.training.private_checks import check_privately_trainable
 from fedmrg_secure.training.private_plan import pass_event, plan_private_training
+from fedmrg_secure.training.private_step import PrivateTraining
 from fedmrg_secure.update.factorization import make_factorization
 
 LARGE_EPSILON: Final = 8.0

@@ -5,10 +5,12 @@ There is no insecure channel: no flag, no fallback.
 
 from __future__ import annotations
 
+import functools
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -25,6 +27,7 @@ from fedmrg_secure.protocol.status import error_of
 
 MAX_MESSAGE_BYTES: Final = 10 << 20
 SERVICE: Final = "/fedmrg.v1.Federation/"
+_LONG_BYTES: Final = 1 << 18
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
 _TRANSIENT: Final = frozenset(
@@ -81,6 +84,43 @@ def open_channel(target: str, server_name: str, tls: TlsIdentity) -> grpc.Channe
             ("grpc.use_local_subchannel_pool", 1),  # two identities in one process stay apart
         ],
     )
+
+
+class Channels:
+    """A site's channel to its coordinator, and one more for as long as it sends much.
+
+    gRPC sizes a connection's read buffers by what came in one go, and keeps them while it is idle
+    (grpc issue 42194): up to a megabyte of the coordinator's memory for each site that has once
+    sent much. A channel that is closed leaves nothing.
+
+    Args:
+        target: ``host:port``.
+        server_name, tls: see `open_channel`.
+    """
+
+    def __init__(self, target: str, server_name: str, tls: TlsIdentity) -> None:
+        self._open = functools.partial(open_channel, target, server_name, tls)
+        self._apart: set[grpc.Channel] = set()
+        self.shared = self._open()
+
+    def close(self) -> None:
+        """End all calls. May be called twice."""
+        for channel in (self.shared, *self._apart):
+            channel.close()
+
+    @contextmanager
+    def apart(self) -> Iterator[grpc.Channel]:
+        """A channel for one call, closed after it."""
+        with self._open() as channel:
+            self._apart.add(channel)
+            try:
+                yield channel
+            finally:
+                self._apart.discard(channel)
+
+    def for_message(self, message_bytes: int) -> AbstractContextManager[grpc.Channel]:
+        """A channel of its own for a long message, the shared one for others."""
+        return self.apart() if message_bytes > _LONG_BYTES else nullcontext(self.shared)
 
 
 class PatientCaller:

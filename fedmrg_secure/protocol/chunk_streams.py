@@ -6,10 +6,8 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
-import grpc
-
 from fedmrg_secure.core.merkle import leaf_hash
-from fedmrg_secure.protocol.channel import SERVICE, PatientCaller
+from fedmrg_secure.protocol.channel import SERVICE, Channels, PatientCaller
 from fedmrg_secure.protocol.chunks import ResumingStream, StoredChunks, UploadParts
 from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope
@@ -34,7 +32,7 @@ class ChunkStreams:
     """Raises what `CoordinatorClient` raises.
 
     Args:
-        channel: to the coordinator.
+        channels: to the coordinator.
         caller: repeats what breaks.
         seal: signs a message for a round, of the session.
         traffic: told what has moved.
@@ -42,12 +40,12 @@ class ChunkStreams:
 
     def __init__(
         self,
-        channel: grpc.Channel,
+        channels: Channels,
         caller: PatientCaller,
         seal: Callable[[Message, int], Envelope],
         traffic: Traffic,
     ) -> None:
-        self._channel, self._caller, self._seal = channel, caller, seal
+        self._channels, self._caller, self._seal = channels, caller, seal
         self._traffic = traffic
 
     def send(
@@ -74,23 +72,25 @@ class ChunkStreams:
             The reply, not opened yet, and what it replies to.
         """
         envelope = self._seal(listed, round_number)
-        stub = self._channel.stream_unary(
-            SERVICE + method, transport_pb2.UploadPart.SerializeToString, None
-        )
         progress = StoredChunks()
+        with self._channels.apart() as channel:
+            stub = channel.stream_unary(
+                SERVICE + method, transport_pb2.UploadPart.SerializeToString, None
+            )
 
-        def attempt() -> bytes:
-            progress.update(stored())
-            parts = UploadParts(envelope, count, progress.stored, read_frame)
-            try:
-                reply: bytes = stub(self._counted(parts, on_progress), timeout=_STREAM_TIMEOUT_S)
-            except Exception:
-                if parts.failure is not None:
-                    raise parts.failure from None
-                raise
-            return reply
+            def attempt() -> bytes:
+                progress.update(stored())
+                parts = UploadParts(envelope, count, progress.stored, read_frame)
+                sent = self._counted(parts, on_progress)
+                try:
+                    reply: bytes = stub(sent, timeout=_STREAM_TIMEOUT_S)
+                except Exception:
+                    if parts.failure is not None:
+                        raise parts.failure from None
+                    raise
+                return reply
 
-        return self._caller.call(attempt, progress.has_grown), envelope
+            return self._caller.call(attempt, progress.has_grown), envelope
 
     def receive(
         self,
@@ -124,7 +124,9 @@ class ChunkStreams:
         self, method: str, round_number: int, request: Message
     ) -> Iterator[transport_pb2.Chunk]:
         envelope = self._seal(request, round_number)
-        stub = self._channel.unary_stream(SERVICE + method, None, transport_pb2.Chunk.FromString)
+        stub = self._channels.shared.unary_stream(
+            SERVICE + method, None, transport_pb2.Chunk.FromString
+        )
         return iter(stub(envelope.to_bytes(), timeout=_STREAM_TIMEOUT_S))
 
     def _counted(

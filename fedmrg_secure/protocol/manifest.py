@@ -54,8 +54,8 @@ class SessionManifest:
     round_keys: bool
     """every site makes a key every round and shares it among the cohort (`ckks-multiparty`)"""
     colluders: int
-    """T: sites that may collude with the coordinator without any update being opened; with
-    `round_keys` at least 1, else 0"""
+    """T: sites that may collude with the coordinator without any update being opened, at most
+    `min_sites` - 2; 0 without `round_keys`"""
     certificate: str
     """who co-signs what a certificate names: ``threshold`` or ``unanimous`` (`protocol.quorum`)"""
     factorization_digest: str
@@ -107,7 +107,7 @@ class SessionManifest:
             raise InvalidManifest(
                 f"certificate {self.certificate!r} is neither threshold nor unanimous"
             )
-        if not int(self.round_keys) <= self.colluders <= 10_000 * self.round_keys:
+        if not 0 <= self.colluders <= 10_000 * self.round_keys:
             raise InvalidManifest(f"colluders={self.colluders} does not fit round_keys")
         if self.round_keys and self.shared_key:
             raise InvalidManifest("a session has a shared key or round keys, not both")
@@ -115,9 +115,10 @@ class SessionManifest:
             raise InvalidManifest(
                 f"round keys are for at most {MAX_MEMBERS} sites, not {len(self.weights)}"
             )
-        if self.round_keys and self.quorum.threshold(self.min_sites) > self.min_sites:
+        if self.round_keys and self.min_sites < self.colluders + 2:
             raise InvalidManifest(
-                f"{self.min_sites} sites cannot withstand {self.colluders} colluders among them"
+                f"{self.min_sites} sites cannot withstand {self.colluders} colluders among them: "
+                "a sum less the colluders' updates must be of two sites at least"
             )
         if len(self.weights) < self.min_sites:
             raise InvalidManifest(

@@ -147,8 +147,6 @@ class Server:
                 # connection that once sent much, and keeps it while the connection is idle.
                 ("grpc.http2.bdp_probe", 0),
                 ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
-                ("grpc.experimental.tcp_read_chunk_size", 4_096),
-                ("grpc.experimental.tcp_max_read_chunk_size", 16_384),
                 ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from fedmrg_secure.core.types import COORDINATOR, Signer, Verifier
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol.certified_calls import CertifiedCalls
-from fedmrg_secure.protocol.channel import SERVICE, PatientCaller, TlsIdentity, open_channel
+from fedmrg_secure.protocol.channel import SERVICE, Channels, PatientCaller, TlsIdentity
 from fedmrg_secure.protocol.chunk_streams import ChunkStreams, Progress
 from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope, open_envelope, seal_envelope
@@ -68,23 +68,23 @@ class CoordinatorClient:
         self._verifier = verifier
         self._session = session_id or b""
         self._caller = PatientCaller(patience_s)
-        self._channel = open_channel(target, server_name, tls)
+        self._channels = Channels(target, server_name, tls)
         self._sequence = Sequence()
         self.bytes_sent = 0
         """message bytes sent so far, envelopes and frames, repetitions included"""
         self.bytes_received = 0
         """message bytes received so far"""
         self._streams = ChunkStreams(
-            self._channel,
+            self._channels,
             self._caller,
             lambda message, number: self._seal(message, number, self._session),
             self,
         )
 
     def close(self) -> None:
-        """End pending calls with `CallCancelled` and close the channel. May be called twice."""
+        """End pending calls with `CallCancelled` and close the channels. May be called twice."""
         self._caller.close()
-        self._channel.close()
+        self._channels.close()
 
     def __enter__(self) -> CoordinatorClient:
         return self
@@ -275,14 +275,15 @@ class CoordinatorClient:
     ) -> M:
         envelope = self._seal(message, round_number, self._session if session is None else session)
         data = envelope.to_bytes()
-        stub = self._channel.unary_unary(SERVICE + method, None, None)
+        with self._channels.for_message(len(data)) as channel:
+            stub = channel.unary_unary(SERVICE + method, None, None)
 
-        def attempt() -> bytes:
-            self.bytes_sent += len(data)
-            reply: bytes = stub(data, timeout=_CALL_TIMEOUT_S)
-            return reply
+            def attempt() -> bytes:
+                self.bytes_sent += len(data)
+                reply: bytes = stub(data, timeout=_CALL_TIMEOUT_S)
+                return reply
 
-        return self._open_reply(self._caller.call(attempt), envelope, expected)
+            return self._open_reply(self._caller.call(attempt), envelope, expected)
 
     def _seal(self, message: Message, round_number: int, session: bytes) -> Envelope:
         return seal_envelope(

@@ -2,15 +2,15 @@
 
 A step: draw units by Poisson sampling, take each record's gradient, sum and clip each unit's, add
 discrete Gaussian noise, divide by a public constant, and let the optimiser step. A step that drew
-nobody takes the noise alone. See `unit_sampling`, `per_record` and `private_sum` for the three
-things that the guarantee rests on.
+nobody takes the noise alone. `private_step` does that; see `unit_sampling`, `per_record` and
+`private_sum` for the three things that the guarantee rests on.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
 import numpy as np
@@ -18,37 +18,19 @@ import torch
 from torch import Tensor, nn
 
 from fedmrg_secure.core.config import TrainingConfig
-from fedmrg_secure.core.privacy_terms import PrivacyTerms
 from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.report_generator import ReportGenerator
-from fedmrg_secure.privacy.noise_ahead import NoiseAhead
-from fedmrg_secure.privacy.randomness import NoiseStream
 from fedmrg_secure.training.baselines import add_proximal_gradient
 from fedmrg_secure.training.batches import ImageCache, make_batch
 from fedmrg_secure.training.errors import TrainingDiverged
 from fedmrg_secure.training.per_record import PerRecordGradients, per_record_gradients
 from fedmrg_secure.training.phases import Meter, unmeasured
-from fedmrg_secure.training.private_sum import PrivateSum, coordinates, noise_of
+from fedmrg_secure.training.private_step import PrivateSteps, PrivateTraining
+from fedmrg_secure.training.private_sum import PrivateSum
 from fedmrg_secure.training.round_loss import RoundLoss, State
 from fedmrg_secure.training.trainer import LocalTrainingResult, StepReport, make_optimiser
-from fedmrg_secure.training.unit_sampling import UnitSampler, microbatches
 
 _LOSSES: Final = ("language", "specialized", "boosting", "diagnosis", "contrast")
-
-
-@dataclass(frozen=True, slots=True)
-class PrivateTraining:
-    """How a site's steps are made private.
-
-    Attributes:
-        terms: the public constants of this site.
-        noise_multiplier: standard deviation of the noise over the clip bound.
-        stream: secret; `NoiseStream.fresh()` outside of tests.
-    """
-
-    terms: PrivacyTerms
-    noise_multiplier: float
-    stream: NoiseStream
 
 
 def train_privately(
@@ -98,25 +80,20 @@ def train_privately(
     cache = ImageCache(image_size) if images is None else images
     optimiser = make_optimiser(generator, training) if optimiser is None else optimiser
     generator.train()
+    parts = noised_parts(generator, training)
+    steps = PrivateSteps(private, records, parts, training.batch_size)
     stepper = PrivateStepper(
         generator,
         training,
-        private,
+        steps,
         RoundLoss(generator, training, round_number, previous),
         optimiser,
         corrections or {},
     )
-    sampler = UnitSampler(
-        records,
-        unit=private.terms.unit,
-        sampling_rate=private.terms.sampling_rate,
-        max_records=private.terms.max_records,
-        stream=private.stream,
-    )
     reports: list[StepReport] = []
     with per_record_gradients(generator, stepper.noised) as gradients:
         for _ in range(training.local_steps):
-            report = stepper.step(sampler.draw(), records, cache, gradients)
+            report = stepper.step(records, cache, gradients)
             reports.append(report)
             if on_step is not None:
                 on_step(report)
@@ -135,7 +112,8 @@ class PrivateStepper:
     """One round's noised steps over one model.
 
     Args:
-        generator, training, private, optimiser, corrections: see `train_privately`.
+        generator, training, optimiser, corrections: see `train_privately`.
+        steps: over the site's records and `noised_parts`.
         loss: of the round.
         meter: of the steps' parts.
 
@@ -148,38 +126,32 @@ class PrivateStepper:
         self,
         generator: ReportGenerator,
         training: TrainingConfig,
-        private: PrivateTraining,
+        steps: PrivateSteps,
         loss: RoundLoss,
         optimiser: torch.optim.Optimizer,
         corrections: Mapping[str, Tensor],
         meter: Meter = unmeasured,
     ) -> None:
-        self._generator, self._training, self._private = generator, training, private
+        self._generator, self._training, self._steps = generator, training, steps
         self._loss, self._optimiser, self._corrections = loss, optimiser, corrections
         self._meter = meter
         self._all_shared = generator.shared_parameters()
         self._received = {name: p.detach().clone() for name, p in self._all_shared.items()}
-        self._parts = noised_parts(generator, training)
         specialized = generator.specialized_parameters()
-        self._local = list(specialized.values()) if len(self._parts) == 1 else []
+        self._local = list(specialized.values()) if len(steps.parts) == 1 else []
         self.noised: dict[str, nn.Parameter] = {
-            n: p for part in self._parts for n, p in part.items()
+            n: p for part in steps.parts for n, p in part.items()
         }
         self.truncated = 0
         self._done = 0
 
     def step(
-        self,
-        units: Sequence[Sequence[int]],
-        records: Sequence[Record],
-        cache: ImageCache,
-        gradients: PerRecordGradients,
+        self, records: Sequence[Record], cache: ImageCache, gradients: PerRecordGradients
     ) -> StepReport:
-        """One step over some units.
+        """One step over whom `steps` draws.
 
         Args:
-            units: indices of each one's records, as `UnitSampler.draw` gives them.
-            records: of the site.
+            records: those that `steps` draws from.
             cache: of their images.
             gradients: of `noised`, inside `per_record_gradients`.
 
@@ -187,34 +159,28 @@ class PrivateStepper:
             TrainingDiverged: a trained value is not finite.
         """
         self._done += 1
-        private = self._private
+        units = self._steps.draw()
         self._optimiser.zero_grad(set_to_none=True)
-        total = PrivateSum(self._parts, private.terms.clip_norm)
-        noise = NoiseAhead(
-            noise_of(private.noise_multiplier, coordinates(self._parts)), private.stream
-        )
         # Keyed by the secret stream: with the run's public seed, who is before a record in the
         # batch would decide how it is augmented.
-        random = np.random.Generator(np.random.Philox(key=private.stream.bits(128)))
+        random = np.random.Generator(np.random.Philox(key=self._steps.private.stream.bits(128)))
         losses: list[Tensor] = []
-        for group in microbatches(units, self._training.batch_size):
-            indices = [index for unit in group for index in unit]
+
+        def gradients_of(indices: Sequence[int]) -> dict[str, Tensor]:
             with self._meter("load"):
                 batch = make_batch([records[i] for i in indices], cache, self._generator)
             self.truncated += batch.reports.truncated
             with self._meter("gradients"):
                 whole, parts = self._loss.of(batch, random)
                 whole.sum().backward()
-                of_records, start = gradients.take(len(indices)), 0
-            with self._meter("clip"):
-                for unit in group:
-                    total.add(of_records, range(start, start + len(unit)))
-                    start += len(unit)
-            del of_records  # as large as all that is trained, times the records
             named = [whole, *(getattr(parts, name) for name in _LOSSES)]
             losses.append(torch.stack([value.detach() for value in named], dim=1))
+            return gradients.take(len(indices))
+
+        with self._meter("clip"):
+            total = self._steps.total(units, gradients_of)
         with self._meter("noise"):
-            self._set_gradients(total, noise, sum(map(len, losses)))
+            self._set_gradients(total, sum(map(len, losses)))
         with self._meter("optimiser"):
             self._optimiser.step()
             with torch.no_grad():
@@ -223,10 +189,9 @@ class PrivateStepper:
             self._check_finite()
         return self._report(losses)
 
-    def _set_gradients(self, total: PrivateSum, noise: NoiseAhead, taken: int) -> None:
+    def _set_gradients(self, total: PrivateSum, taken: int) -> None:
         """What the optimiser sees: noised for what leaves, plain for what stays."""
-        private = self._private
-        released = total.release(private.noise_multiplier, private.terms.expected_batch, noise)
+        released = self._steps.release(total)
         for name, parameter in self.noised.items():
             parameter.grad = torch.from_numpy(released[name]).to(parameter.device)
         if self._training.proximal_weight:

@@ -10,7 +10,8 @@ Phase = Literal["load", "gradients", "clip", "noise", "optimiser"]
 """Of a step, in its order; a plain one has no ``noise``."""
 
 Meter = Callable[[Phase], AbstractContextManager[None]]
-"""Entered with a part's name for as long as it takes; a step may enter one more than once."""
+"""Entered with a part's name for as long as it takes. A step may enter one more than once, and one
+inside another, whose time is then without it."""
 
 
 def unmeasured(phase: Phase) -> AbstractContextManager[None]:

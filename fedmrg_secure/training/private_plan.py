@@ -11,7 +11,8 @@ from fedmrg_secure.model.report_generator import ReportGenerator
 from fedmrg_secure.privacy.accountant import BudgetCannotBeMet, calibrate
 from fedmrg_secure.privacy.events import PoissonSampling, PrivacyEvent
 from fedmrg_secure.privacy.randomness import NoiseStream
-from fedmrg_secure.training.dp_trainer import PrivateTraining, noised_parts
+from fedmrg_secure.training.dp_trainer import noised_parts
+from fedmrg_secure.training.private_step import PrivateTraining
 from fedmrg_secure.training.private_sum import coordinates, noise_of
 from fedmrg_secure.update.factorization import Factorization
 

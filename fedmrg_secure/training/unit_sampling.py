@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from fedmrg_secure.data.records import Record
 from fedmrg_secure.privacy.events import Unit
 from fedmrg_secure.privacy.randomness import NoiseStream
 
 _WORD: Final = 1 << 64
+
+
+class OfPatient(Protocol):
+    """What sampling sees of a record."""
+
+    @property
+    def record_id(self) -> str:
+        """Unique among the site's records."""
+        ...
+
+    @property
+    def patient_id(self) -> str:
+        """The same for all records of one patient."""
+        ...
 
 
 class UnitSampler:
@@ -38,7 +51,7 @@ class UnitSampler:
 
     def __init__(
         self,
-        records: Sequence[Record],
+        records: Sequence[OfPatient],
         *,
         unit: Unit,
         sampling_rate: float,

@@ -75,7 +75,7 @@ def make_manifest(sites: Sequence[str], **changes: Any) -> SessionManifest:
         "weighting": "uniform",
         "weights": dict.fromkeys(sites, 1),
         "roster_hash": "12" * 32,
-        "min_sites": 2,
+        "min_sites": 3,
         "site_timeout_ms": 20_000,
         "join_deadline_ms": 20_000,
         "round_deadline_ms": 60_000,

@@ -380,7 +380,7 @@ class Loner(Coordinator):
 def test_a_sum_of_one_is_not_co_signed(tmp_path: Path) -> None:
     consortium = Consortium(tmp_path, 3)
     coordinator = Loner(consortium.manifest, consortium.plan())
-    with pytest.raises(CertificateRefused, match="it has 1 sites, 2 are needed"):
+    with pytest.raises(CertificateRefused, match="it has 1 sites, 3 are needed"):
         consortium.play(coordinator, timeout_s=3)
 
 

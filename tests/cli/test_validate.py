@@ -105,10 +105,10 @@ def test_the_data_is_checked_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_errors_of_planning_point_to_the_file_too(
     config_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config_file.write_text(GOOD + "federation: {sites: [nowhere-clinic, spain]}\n")
+    config_file.write_text(GOOD + "federation: {sites: [nowhere-clinic, spain, italy]}\n")
     assert run_command(["validate", str(config_file)]) == 2
     assert capsys.readouterr().err.startswith(f"{config_file}:11:21  FMRG-6001  ")
-    assert run_command(["validate", str(config_file), "--set", "federation.sites=[a, b]"]) == 2
+    assert run_command(["validate", str(config_file), "--set", "federation.sites=[a, b, c]"]) == 2
     assert capsys.readouterr().err.startswith("--set federation.sites  FMRG-6001  ")
 
 

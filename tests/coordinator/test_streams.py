@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 
 from fedmrg_secure.coordinator.service import CoordinatorService
 from fedmrg_secure.coordinator.session import Session
-from fedmrg_secure.protocol.channel import SERVICE, TlsIdentity, open_channel
+from fedmrg_secure.protocol.channel import SERVICE, Channels, TlsIdentity, open_channel
 from fedmrg_secure.protocol.chunks import manifest_of
 from fedmrg_secure.protocol.errors import (
     Conflict,
@@ -22,6 +23,7 @@ from fedmrg_secure.protocol.errors import (
 from fedmrg_secure.protocol.hashes import plan_hash
 from fedmrg_secure.protocol.phases import RoundPhase
 from fedmrg_secure.protocol.server import Server
+from fedmrg_secure.protocol.transport import CoordinatorClient
 from fedmrg_secure.protocol.v1 import transport_pb2
 from fedmrg_secure.provisioning.site_kit import Kit, load_kit
 from tests.coordinator.drills import SITES, DrillSite, Federation, make_federation, wait_for
@@ -40,15 +42,7 @@ def test_a_revocation_acts_on_an_open_channel(tmp_path: Path) -> None:
 def test_a_revocation_ends_a_stream_under_way(tmp_path: Path) -> None:
     federation = make_federation(tmp_path)
     with federation.serving(farewell_s=0) as coordinator, ExitStack() as stack:
-        clients = {site: stack.enter_context(federation.client(site)) for site in SITES}
-        for client in clients.values():
-            client.accept_session(1)
-        wait_for(clients["alpha"], RoundPhase.ANNOUNCING)
-        base = bytes.fromhex(federation.manifest.initial_state_hash)
-        for client in clients.values():
-            client.announce(1, os.urandom(32), base)
-        status = wait_for(clients["alpha"], RoundPhase.UPLOADING)
-        digest = plan_hash(federation.manifest.session_id, status.plan)
+        clients, digest = uploading(federation, stack)
         frames = DrillSite(federation, "beta", 1).frames(1)
 
         def revoke_after_the_first(index: int) -> bytes:
@@ -60,6 +54,57 @@ def test_a_revocation_ends_a_stream_under_way(tmp_path: Path) -> None:
 
         with pytest.raises(NotAuthenticated, match="revoked"):
             clients["beta"].upload(1, manifest_of(digest, frames), revoke_after_the_first)
+
+
+def test_what_is_sent_in_bulk_leaves_no_connection_behind(tmp_path: Path) -> None:
+    federation = make_federation(tmp_path)
+    with federation.serving(farewell_s=0), ExitStack() as stack:
+        clients, digest = uploading(federation, stack)
+        frames, seen = DrillSite(federation, "beta", 1).frames(1), []
+
+        def read_frame(index: int) -> bytes:
+            seen.append(connections_to(federation.port))
+            return frames[index]
+
+        clients["beta"].upload(1, manifest_of(digest, frames), read_frame)
+        assert max(seen) == len(clients) + 1
+        deadline = time.monotonic() + 20
+        while connections_to(federation.port) > len(clients):
+            assert time.monotonic() < deadline, "the upload's connection is still open"
+            time.sleep(0.02)
+
+
+def test_a_long_message_goes_through_a_channel_of_its_own(tmp_path: Path) -> None:
+    own = make_federation(tmp_path).kits["beta"]
+    channels = Channels("127.0.0.1:1", own.identity.coordinator_name, tls_of(own))
+    with channels.for_message(1000) as short, channels.for_message(1_000_000) as long:
+        assert short is channels.shared
+        assert long is not channels.shared
+    channels.close()
+    with pytest.raises(ValueError, match="closed channel"):
+        short.unary_unary("/any", None, None)(b"")
+
+
+def connections_to(port: int) -> int:
+    """How many of this process' connections lead to a port."""
+    found = psutil.Process().net_connections("tcp")
+    return sum(bool(one.raddr) and one.raddr.port == port for one in found)
+
+
+def uploading(
+    federation: Federation, stack: ExitStack
+) -> tuple[dict[str, CoordinatorClient], bytes]:
+    """A client of each site with round 1 in UPLOADING, and the hash of its plan."""
+    clients = {site: stack.enter_context(federation.client(site)) for site in SITES}
+    for client in clients.values():
+        client.accept_session(1)
+    wait_for(clients["alpha"], RoundPhase.ANNOUNCING)
+    base = bytes.fromhex(federation.manifest.initial_state_hash)
+    for client in clients.values():
+        client.announce(1, os.urandom(32), base)
+    status = wait_for(clients["alpha"], RoundPhase.UPLOADING)
+    assert status.plan is not None
+    return clients, plan_hash(federation.manifest.session_id, status.plan)
 
 
 def revoke(federation: Federation, session: Session, site: str) -> None:

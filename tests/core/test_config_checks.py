@@ -24,7 +24,8 @@ def findings(**sections: Any) -> list[tuple[str | int, ...]]:
 def test_a_sound_configuration_has_no_findings() -> None:
     assert findings() == []
     assert findings(secure_aggregation={}) == []
-    assert findings(secure_aggregation={"colluders": 2}, federation={"min_sites": 3}) == []
+    assert findings(secure_aggregation={"colluders": 2}, federation={"min_sites": 4}) == []
+    assert findings(secure_aggregation={"colluders": 0}, federation={"min_sites": 2}) == []
     assert findings(data={"source": "phantom"}) == []
     assert findings(data=IU | {"centres": COLUMN}) == []
     assert findings(data=IU | {"layout": "open-i", "reports": "a/b", "images": "."}) == []
@@ -37,15 +38,19 @@ def test_a_sound_configuration_has_no_findings() -> None:
         ({"secure_aggregation": {"scheme": "ckks-shared"}}, ("secure_aggregation", "scheme")),
         ({"secure_aggregation": {"colluders": 2}}, ("secure_aggregation", "colluders")),
         (
+            {"secure_aggregation": {}, "federation": {"min_sites": 2}},
+            ("secure_aggregation", "colluders"),
+        ),
+        (
             {"secure_aggregation": {"scheme": "insecure-plaintext"}},
             ("secure_aggregation", "scheme"),
         ),
         (
-            {"federation": {"sites": ["Spain", "Italy"], "min_sites": 3}},
+            {"federation": {"sites": ["Spain", "Italy"]}},
             ("federation", "min_sites"),
         ),
         ({"federation": {"min_sites": 1}}, ("federation", "min_sites")),
-        ({"federation": {"sites": ["Spain", "spain"]}}, ("federation", "sites", 1)),
+        ({"federation": {"sites": ["Spain", "spain", "Italy"]}}, ("federation", "sites", 1)),
         ({"federation": {"sites": ["spain"]}}, ("federation", "min_sites")),
         (
             {"federation": {"round_deadline_s": 5.0, "site_timeout_s": 5.0}},

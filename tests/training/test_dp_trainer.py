@@ -17,9 +17,10 @@ from fedmrg_secure.data.records import Record
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.privacy.randomness import NoiseStream
 from fedmrg_secure.training.batches import ImageCache, make_batch
-from fedmrg_secure.training.dp_trainer import PrivateTraining, noised_parts, train_privately
+from fedmrg_secure.training.dp_trainer import noised_parts, train_privately
 from fedmrg_secure.training.errors import TrainingDiverged
 from fedmrg_secure.training.objectives import RecordLosses
+from fedmrg_secure.training.private_step import PrivateTraining
 from fedmrg_secure.training.round_loss import RoundLoss
 from fedmrg_secure.training.trainer import StepReport, train_locally
 

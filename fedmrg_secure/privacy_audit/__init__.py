@@ -1,0 +1,1 @@
+"""Attacks on our own differential privacy: does what leaves say more than what is claimed?"""
