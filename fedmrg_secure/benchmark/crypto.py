@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from fedmrg_secure import __version__
+from fedmrg_secure.benchmark.apart import BenchmarkFailed, messages_of
 from fedmrg_secure.benchmark.children import ONE_THREAD
 from fedmrg_secure.benchmark.crypto_row import PEERS, Case
-from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto.multiparty_budget import WIRE_BITS
 from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, CKKS_SHARED, INSECURE_PLAINTEXT
 
@@ -42,12 +38,6 @@ _COMPARED: Final = {
 
 Progress = Callable[[Case, float], None]
 """Called with what is measured and the share of it that is done."""
-
-
-class BenchmarkFailed(FedmrgError):
-    """A measuring process ended without a row."""
-
-    code: ClassVar[str] = "FMRG-8201"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,36 +172,15 @@ def _compare(
 
 
 def _measure_apart(case: Case, progress: Progress) -> dict[str, Any]:
-    command = [sys.executable, "-m", "fedmrg_secure.benchmark.crypto_row", case.to_json()]
     row: dict[str, Any] | None = None
-    errors: list[str] = []
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **ONE_THREAD},
-        # Ctrl-C reaches this process alone, which then ends its child.
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        reader = threading.Thread(target=errors.extend, args=(process.stderr,), daemon=True)
-        reader.start()
-        try:
-            for line in process.stdout:
-                message = json.loads(line)
-                row = message.get("row", row)
-                progress(case, message.get("progress", 1.0))
-        except BaseException:
-            process.kill()
-            raise
-        reader.join()
-    if process.returncode != 0 or row is None:
-        reason = errors[-1].strip() if errors else "no message"
-        raise BenchmarkFailed(
-            f"measuring {case.name} ended with exit code {process.returncode}: {reason}",
-            hint="`fedmrg doctor` checks this machine's libraries",
-        )
+    for message in messages_of(
+        "fedmrg_secure.benchmark.crypto_row",
+        [case.to_json()],
+        name=case.name,
+        environment=ONE_THREAD,
+    ):
+        row = message.get("row", row)
+        progress(case, message.get("progress", 1.0))
+    if row is None:
+        raise BenchmarkFailed(f"measuring {case.name} ended without a row")
     return row

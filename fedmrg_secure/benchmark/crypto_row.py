@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import statistics
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from itertools import repeat
 from typing import Any, Final
@@ -25,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from fedmrg_secure.benchmark.crypto_ways import UPDATE_SIGMA, OurWay, PeersWay, Way
+from fedmrg_secure.benchmark.peak_memory import peak_memory_mb
 from fedmrg_secure.core.ahead import map_ahead
 from fedmrg_secure.core.types import FloatVector
 from fedmrg_secure.crypto.errors import CapacityExceeded
@@ -128,7 +128,7 @@ def measure(case: Case) -> Iterator[dict[str, Any]]:
         yield {"row": {**_what(case), "fits": False, "reason": error.message}}
         return
     yardstick = _Yardstick() if case.scheme != PEERS and case.threads == 1 else None
-    base = _peak_memory_mb()
+    base = peak_memory_mb()
     # A site that has trained has freed large arrays, after which the allocator keeps what is freed
     # instead of handing it back page by page; this process shall be like it.
     np.empty(_LARGE_ARRAY_BYTES, dtype=np.uint8)
@@ -283,7 +283,7 @@ def _row(case: Case, way: Way, meter: Meter, found: Found, base_mb: float) -> di
         },
         "clock": meter.clock,
         "measured_parameters": found.values,
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
         "base_memory_mb": base_mb,
         "rms_error": math.sqrt(found.squares / found.values),
         "max_error": found.largest,
@@ -308,17 +308,6 @@ def _row(case: Case, way: Way, meter: Meter, found: Found, base_mb: float) -> di
     if case.scheme == CKKS_MULTIPARTY:
         row["engine"] = engine_name()
     return row
-
-
-def _peak_memory_mb() -> float:
-    """The most memory that this process had so far, MB of 10^6 bytes."""
-    # Linux hands the starting process's peak down to `ru_maxrss`; VmHWM is this program's own.
-    with suppress(OSError), open("/proc/self/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
-    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kibibytes * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from fedmrg_secure.cli import bench_labeler
 from fedmrg_secure.cli.bench_communication import bench_communication
 from fedmrg_secure.cli.bench_coordinator import bench_coordinator
 from fedmrg_secure.cli.bench_crypto import bench_crypto
+from fedmrg_secure.cli.bench_dp import bench_dp
 from fedmrg_secure.cli.bench_model import bench_model
 from fedmrg_secure.cli.bench_round import bench_round
 
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     bench.command("crypto")(bench_crypto)
     bench.command("round")(bench_round)
     bench.command("coordinator")(bench_coordinator)
+    bench.command("dp")(bench_dp)
     bench.command("model")(bench_model)
     bench.command("communication")(bench_communication)
     bench_labeler.register(bench)

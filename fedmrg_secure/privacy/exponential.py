@@ -31,6 +31,9 @@ _LARGEST: Final = 46.0
 """Above this exp(-x) is below `ERROR`."""
 
 _PARTS: Final = 64
+_COEFFICIENTS: Final = (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0)
+"""1 / k! from k = 6 to 0: of the series of exp(-r)."""
+
 _LOG2: Final = Decimal("0.69314718055994530941723212145817656807550013436025525412068")
 
 
@@ -52,12 +55,18 @@ def exp_minus(x: FloatVector) -> FloatVector:
     """
     bounded = np.minimum(x, _LARGEST)
     table, per_part, high, low = _table()
-    part = np.floor(bounded * per_part)
-    r = (bounded - part * high) - part * low
-    series = 1.0 - r * (
-        1.0 - r * (0.5 - r * (1 / 6 - r * (1 / 24 - r * (1 / 120 - r * (1 / 720)))))
-    )
-    return series * table[part.astype(np.intp)]
+    part = bounded * per_part
+    np.floor(part, out=part)
+    scratch = part * high
+    r = np.subtract(bounded, scratch, out=bounded)
+    r -= np.multiply(part, low, out=scratch)
+    series = np.multiply(r, _COEFFICIENTS[0], out=scratch)
+    for coefficient in _COEFFICIENTS[1:-1]:
+        np.subtract(coefficient, series, out=series)
+        series *= r
+    np.subtract(_COEFFICIENTS[-1], series, out=series)
+    series *= table[part.astype(np.intp)]
+    return series
 
 
 @dataclass(slots=True)
@@ -151,5 +160,7 @@ def first_undecided(
     Returns:
         Whether u < exp(-x), shape (n,), right except at the indices of the second array.
     """
-    margin = known * 2.0**-KNOWN_BITS - probability
-    return margin < 0, np.flatnonzero(np.abs(margin) <= ERROR)
+    margin = known * 2.0**-KNOWN_BITS
+    margin -= probability
+    below = margin < 0
+    return below, np.flatnonzero(np.abs(margin, out=margin) <= ERROR)

@@ -112,24 +112,34 @@ def _accepted(law: _Law, count: int, stream: NoiseStream) -> IntVector:
     exp(-(|Y| - sigma^2/t)^2 / (2 sigma^2)) makes that a discrete Gaussian.
     """
     words = stream.words(3 * count).reshape(3, count)
-    quotient = words[0] // np.uint64(law.t)
-    offset = (words[0] - quotient * np.uint64(law.t)).astype(np.int64)
+    t = np.uint64(law.t)
+    quotient = words[0] // t
     # The last, incomplete run of t words would favour small remainders.
     fair = quotient <= np.uint64((1 << 64) // law.t - 1)
-    magnitude = offset + law.t * _geometric(words[1], stream)
-    known = (words[2] >> np.uint64(64 - KNOWN_BITS)).astype(np.int64)
-    negative = (words[2] & np.uint64(1)).astype(bool)
+    offset = np.subtract(words[0], np.multiply(quotient, t, out=quotient), out=quotient)
+    offset = offset.view(np.int64)  # below t
+    magnitude = _geometric(words[1], stream)
+    magnitude *= law.t
+    magnitude += offset
+    known = (words[2] >> np.uint64(64 - KNOWN_BITS)).view(np.int64)
 
-    distance = magnitude - float(law.variance / law.t)
-    exponent = offset / float(law.t) + distance * distance * (1 / (2 * float(law.variance)))
+    exponent = magnitude.astype(np.float64)
+    exponent -= float(law.variance / law.t)
+    exponent *= exponent
+    exponent *= 1 / (2 * float(law.variance))
+    exponent += offset / float(law.t)
     accept, undecided = first_undecided(known, exp_minus(exponent))
     for index in undecided.tolist():
         exact = law.exponent(int(offset[index]), int(magnitude[index]))
         accept[index] = LazyUniform(int(known[index]), KNOWN_BITS, stream).below_exp_minus(exact)
+    accept &= fair
+    accepted = np.flatnonzero(accept)
+    signed: IntVector = magnitude[accepted]
+    negative = (words[2][accepted] & np.uint64(1)).view(np.int64)
     # Zero has two signs and must not count twice.
-    accept &= fair & ~(negative & (magnitude == 0))
-    signed: IntVector = np.where(negative, -magnitude, magnitude)[accept]
-    return signed
+    twice = (signed == 0) & (negative == 1)
+    signed *= 1 - 2 * negative
+    return signed[~twice] if twice.any() else signed
 
 
 def _geometric(words: npt.NDArray[np.uint64], stream: NoiseStream) -> IntVector:
@@ -138,12 +148,13 @@ def _geometric(words: npt.NDArray[np.uint64], stream: NoiseStream) -> IntVector:
     Exact: a word decides unless it is the first 64 bits of some exp(-k), and then more are drawn.
     """
     thresholds = geometric_thresholds()
-    count = np.zeros(words.shape, dtype=np.int64)
+    smaller_than = np.zeros(words.shape, dtype=np.uint8)
     for threshold in thresholds:
         smaller = words < threshold
         if not smaller.any():
             break
-        count += smaller
+        smaller_than += smaller.view(np.uint8)
+    count = smaller_than.astype(np.int64)
     for index in np.flatnonzero(words == thresholds[count]).tolist():
         uniform = LazyUniform(int(words[index]), 64, stream)
         while uniform.below_exp_minus(Fraction(int(count[index]) + 1)):

@@ -36,9 +36,9 @@ class NoiseStream:
 
     Guarantee:
         Nobody who sees any part of the stream can tell the rest from uniform bits without breaking
-        ChaCha20 or the operating system's generator. No two streams made by `fresh` share a key,
-        and no part of one stream is given twice: not to two threads, and not to two processes,
-        because a stream refuses to work in a child of the process that made it.
+        ChaCha20 or the operating system's generator. No two streams made by `fresh` or `branch`
+        share a key, and no part of one stream is given twice: not to two threads, and not to two
+        processes, because a stream refuses to work in a child of the process that made it.
 
     Assumes:
         `os.urandom` is seeded, which Linux waits for (getrandom(2)).
@@ -70,6 +70,16 @@ class NoiseStream:
             key: 32 bytes.
         """
         return cls(key)
+
+    def branch(self) -> NoiseStream:
+        """A stream of its own, keyed by the next 32 bytes of this one: for another thread's work.
+
+        What either gives afterwards does not depend on how much is read from the other.
+
+        Raises:
+            StreamCrossedFork: see `read`.
+        """
+        return NoiseStream(self.read(KEY_BYTES))
 
     def read(self, count: int) -> bytes:
         """The next bytes of the stream.

@@ -24,6 +24,7 @@ from fedmrg_secure.training.baselines import add_proximal_gradient
 from fedmrg_secure.training.batches import ImageCache, make_batch
 from fedmrg_secure.training.errors import TrainingDiverged
 from fedmrg_secure.training.per_record import PerRecordGradients, per_record_gradients
+from fedmrg_secure.training.phases import Meter, unmeasured
 from fedmrg_secure.training.private_step import PrivateSteps, PrivateTraining
 from fedmrg_secure.training.private_sum import PrivateSum
 from fedmrg_secure.training.round_loss import RoundLoss, State
@@ -81,7 +82,7 @@ def train_privately(
     generator.train()
     parts = noised_parts(generator, training)
     steps = PrivateSteps(private, records, parts, training.batch_size)
-    stepper = _PrivateStepper(
+    stepper = PrivateStepper(
         generator,
         training,
         steps,
@@ -107,8 +108,19 @@ def train_privately(
     )
 
 
-class _PrivateStepper:
-    """One round's noised steps over one model."""
+class PrivateStepper:
+    """One round's noised steps over one model.
+
+    Args:
+        generator, training, optimiser, corrections: see `train_privately`.
+        steps: over the site's records and `noised_parts`.
+        loss: of the round.
+        meter: of the steps' parts.
+
+    Attributes:
+        noised: what gets noise, by name; `step` takes the gradients of single records of these.
+        truncated: reports seen that were cut, repeats counted.
+    """
 
     def __init__(
         self,
@@ -118,9 +130,11 @@ class _PrivateStepper:
         loss: RoundLoss,
         optimiser: torch.optim.Optimizer,
         corrections: Mapping[str, Tensor],
+        meter: Meter = unmeasured,
     ) -> None:
         self._generator, self._training, self._steps = generator, training, steps
         self._loss, self._optimiser, self._corrections = loss, optimiser, corrections
+        self._meter = meter
         self._all_shared = generator.shared_parameters()
         self._received = {name: p.detach().clone() for name, p in self._all_shared.items()}
         specialized = generator.specialized_parameters()
@@ -134,6 +148,16 @@ class _PrivateStepper:
     def step(
         self, records: Sequence[Record], cache: ImageCache, gradients: PerRecordGradients
     ) -> StepReport:
+        """One step over whom `steps` draws.
+
+        Args:
+            records: those that `steps` draws from.
+            cache: of their images.
+            gradients: of `noised`, inside `per_record_gradients`.
+
+        Raises:
+            TrainingDiverged: a trained value is not finite.
+        """
         self._done += 1
         units = self._steps.draw()
         self._optimiser.zero_grad(set_to_none=True)
@@ -143,21 +167,26 @@ class _PrivateStepper:
         losses: list[Tensor] = []
 
         def gradients_of(indices: Sequence[int]) -> dict[str, Tensor]:
-            batch = make_batch([records[index] for index in indices], cache, self._generator)
+            with self._meter("load"):
+                batch = make_batch([records[i] for i in indices], cache, self._generator)
             self.truncated += batch.reports.truncated
-            whole, parts = self._loss.of(batch, random)
-            whole.sum().backward()
+            with self._meter("gradients"):
+                whole, parts = self._loss.of(batch, random)
+                whole.sum().backward()
             named = [whole, *(getattr(parts, name) for name in _LOSSES)]
             losses.append(torch.stack([value.detach() for value in named], dim=1))
             return gradients.take(len(indices))
 
-        total = self._steps.total(units, gradients_of)
-        self._set_gradients(total, sum(map(len, losses)))
-        self._optimiser.step()
-        with torch.no_grad():
-            for name, correction in self._corrections.items():
-                self._all_shared[name].add_(correction)
-        self._check_finite()
+        with self._meter("clip"):
+            total = self._steps.total(units, gradients_of)
+        with self._meter("noise"):
+            self._set_gradients(total, sum(map(len, losses)))
+        with self._meter("optimiser"):
+            self._optimiser.step()
+            with torch.no_grad():
+                for name, correction in self._corrections.items():
+                    self._all_shared[name].add_(correction)
+            self._check_finite()
         return self._report(losses)
 
     def _set_gradients(self, total: PrivateSum, taken: int) -> None:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from fedmrg_secure.core.privacy_terms import PrivacyTerms
+from fedmrg_secure.privacy.noise_ahead import NoiseAhead
 from fedmrg_secure.privacy.randomness import NoiseStream
-from fedmrg_secure.training.private_sum import Part, PrivateSum
+from fedmrg_secure.training.private_sum import Part, PrivateSum, coordinates, noise_of
 from fedmrg_secure.training.unit_sampling import OfPatient, UnitSampler, microbatches
 
 GradientsOf = Callable[[Sequence[int]], Mapping[str, Tensor]]
@@ -62,6 +63,8 @@ class PrivateSteps:
         terms = private.terms
         self.private, self.records = private, records
         self.parts, self.most_records = parts, most_records
+        self._noise = noise_of(private.noise_multiplier, coordinates(parts))
+        self._ahead: NoiseAhead | None = None
         self._sampler = UnitSampler(
             records,
             unit=terms.unit,
@@ -77,10 +80,13 @@ class PrivateSteps:
     def total(self, units: Sequence[Sequence[int]], gradients_of: GradientsOf) -> PrivateSum:
         """The sum of units, each clipped on its own, before noise: never to leave the site.
 
+        Meanwhile a thread draws the noise of its first release.
+
         Args:
             units: of one `draw`.
             gradients_of: asked for at most `most_records` records at a time, in order.
         """
+        self._ahead = NoiseAhead(self._noise, self.private.stream)
         total = PrivateSum(self.parts, self.private.terms.clip_norm)
         for group in microbatches(units, self.most_records):
             gradients = gradients_of([index for unit in group for index in unit])
@@ -88,9 +94,11 @@ class PrivateSteps:
             for unit in group:
                 total.add(gradients, range(start, start + len(unit)))
                 start += len(unit)
+            del gradients  # as large as all that is trained, times the records
         return total
 
     def release(self, total: PrivateSum) -> dict[str, npt.NDArray[np.float32]]:
         """The sum with fresh noise over the public constant; by name, each parameter's shape."""
         private = self.private
-        return total.release(private.noise_multiplier, private.terms.expected_batch, private.stream)
+        source, self._ahead = self._ahead or private.stream, None
+        return total.release(private.noise_multiplier, private.terms.expected_batch, source)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from fedmrg_secure.core.types import FloatVector, IntVector
 from fedmrg_secure.privacy.events import GridNoise
-from fedmrg_secure.privacy.grid import SENSITIVITY, Grid, add_noise
+from fedmrg_secure.privacy.grid import SENSITIVITY, Grid, UnitNotFinite, add_noise
+from fedmrg_secure.privacy.noise_ahead import NoiseAhead
 from fedmrg_secure.privacy.randomness import NoiseStream
 
 Part = Mapping[str, nn.Parameter]
@@ -66,28 +67,32 @@ class PrivateSum:
             gradients: of each record of a batch, by name, shape (records, ...).
             rows: which of the records are this unit's; all of them are in this batch.
         """
-        encoded = []
-        for part in self._parts:
-            vector = _unit_sum([gradients[name] for name in part], rows)
-            if not np.isfinite(vector).all():
-                return  # to raise would tell that there is such a unit
-            encoded.append(self._grid.encode(vector))
-        self._total += np.concatenate(encoded)
+        try:
+            encoded = [
+                self._grid.encode(_unit_sum([gradients[name] for name in part], rows))
+                for part in self._parts
+            ]
+        except UnitNotFinite:
+            return  # to raise would tell that there is such a unit
+        start = 0
+        for each in encoded:
+            self._total[start : start + each.size] += each
+            start += each.size
 
     def release(
-        self, noise_multiplier: float, divisor: float, stream: NoiseStream
+        self, noise_multiplier: float, divisor: float, source: NoiseStream | NoiseAhead
     ) -> dict[str, npt.NDArray[np.float32]]:
         """The sum with fresh noise, over a public constant: this step's gradient.
 
         Args:
             noise_multiplier: standard deviation of each coordinate's noise over C.
             divisor: public: the expected number of units, never their number.
-            stream: `NoiseStream.fresh()` outside of tests.
+            source: `NoiseStream.fresh()` outside of tests, or noise drawn ahead from one.
 
         Returns:
             By name, each of its parameter's shape, float32.
         """
-        noised = add_noise(self._total, noise_of(noise_multiplier, self._total.size), stream)
+        noised = add_noise(self._total, noise_of(noise_multiplier, self._total.size), source)
         values = self._grid.decode(noised) / divisor
         released, start = {}, 0
         for name, shape in self._shapes.items():
@@ -113,8 +118,14 @@ def noise_of(noise_multiplier: float, size: int) -> GridNoise:
     return Grid(1.0, SENSITIVITY).noise_of(noise_multiplier, size)
 
 
+@torch.no_grad()
 def _unit_sum(gradients: Sequence[Tensor], rows: Sequence[int]) -> FloatVector:
     """Shape (coordinates,), float64, of records' gradients of shape (records, ...)."""
-    with torch.no_grad():
-        sums = [each[list(rows)].double().sum(dim=0).flatten() for each in gradients]
-        return torch.cat(sums).cpu().numpy()
+    size = sum(each[0].numel() for each in gradients)
+    total = torch.empty(size, dtype=torch.float64, device=gradients[0].device)
+    parts = total.split([each[0].numel() for each in gradients])
+    for part, each in zip(parts, gradients, strict=True):
+        part.copy_(each[rows[0]].flatten())
+        for row in rows[1:]:
+            part.add_(each[row].flatten())
+    return total.cpu().numpy()

@@ -18,6 +18,7 @@ from fedmrg_secure.training.baselines import add_proximal_gradient
 from fedmrg_secure.training.batches import Batch, ImageCache, make_batch, shuffled_indices
 from fedmrg_secure.training.errors import NothingLearned, NoTrainingRecords, TrainingDiverged
 from fedmrg_secure.training.objectives import RecordLosses
+from fedmrg_secure.training.phases import Meter, unmeasured
 from fedmrg_secure.training.round_loss import RoundLoss
 
 State = Mapping[str, npt.NDArray[np.float32]]
@@ -118,7 +119,7 @@ def train_locally(
     reports: list[StepReport] = []
     truncated = 0
     generator.train()
-    stepper = _Stepper(
+    stepper = PlainStepper(
         generator, training, round_number, optimiser, random, previous, corrections or {}
     )
     chosen = shuffled_indices(len(records), training.batch_size, training.local_steps, random)
@@ -146,8 +147,14 @@ def train_locally(
     )
 
 
-class _Stepper:
-    """One round's steps over one model."""
+class PlainStepper:
+    """One round's steps over one model.
+
+    Args:
+        generator, training, round_number, optimiser, previous, corrections: see `train_locally`.
+        random: of augmentation and the prompts' mixing.
+        meter: of the steps' parts, but for loading.
+    """
 
     def __init__(
         self,
@@ -158,8 +165,9 @@ class _Stepper:
         random: np.random.Generator,
         previous: State | None,
         corrections: Mapping[str, Tensor],
+        meter: Meter = unmeasured,
     ) -> None:
-        self._generator, self._training = generator, training
+        self._generator, self._training, self._meter = generator, training, meter
         self._optimiser, self._random = optimiser, random
         self._corrections = corrections
         self._loss = RoundLoss(generator, training, round_number, previous)
@@ -169,20 +177,28 @@ class _Stepper:
         self._done = 0
 
     def step(self, batch: Batch) -> StepReport:
+        """One step over one batch.
+
+        Raises:
+            TrainingDiverged: the loss or a gradient is not finite.
+        """
         self._done += 1
         training = self._training
-        total, losses = self._loss.of(batch, self._random)
-        self._optimiser.zero_grad(set_to_none=True)
-        (total.sum() / len(total)).backward()
+        with self._meter("gradients"):
+            total, losses = self._loss.of(batch, self._random)
+            self._optimiser.zero_grad(set_to_none=True)
+            (total.sum() / len(total)).backward()
         loss = self._finite(total.mean(), "loss")
         if training.proximal_weight:
             add_proximal_gradient(self._shared, self._received, training.proximal_weight)
-        for parameters, bound in self._budgets():
-            self._finite(nn.utils.clip_grad_norm_(parameters, bound), "gradient")
-        self._optimiser.step()
-        with torch.no_grad():
-            for name, correction in self._corrections.items():
-                self._shared[name].add_(correction)
+        with self._meter("clip"):
+            for parameters, bound in self._budgets():
+                self._finite(nn.utils.clip_grad_norm_(parameters, bound), "gradient")
+        with self._meter("optimiser"):
+            self._optimiser.step()
+            with torch.no_grad():
+                for name, correction in self._corrections.items():
+                    self._shared[name].add_(correction)
         return self._report(loss, losses)
 
     def _budgets(self) -> list[tuple[list[nn.Parameter], float]]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from fedmrg_secure.benchmark import crypto
-from fedmrg_secure.benchmark.crypto import BenchmarkFailed, Settings, grid, measure_cases, summarise
+from fedmrg_secure.benchmark.apart import BenchmarkFailed
+from fedmrg_secure.benchmark.crypto import Settings, grid, measure_cases, summarise
 from fedmrg_secure.benchmark.crypto_row import PEERS, Case, Meter, _groups, measure
 from fedmrg_secure.cli.main import INTERRUPTED, run_command
 

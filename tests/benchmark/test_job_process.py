@@ -148,6 +148,6 @@ def test_a_result_is_kept_whole_for_exactly_its_job(full: JobResult, tmp_path: P
 
 
 def test_sites_that_do_not_participate_are_refused() -> None:
-    config = dataclasses.replace(load_task("phantom", overrides=["federation.sites=[mars, moon, sun]"]))
+    config = load_task("phantom", overrides=["federation.sites=[mars, moon, sun]"])
     with pytest.raises(UnknownTrainingSite, match="mars, moon, sun"):
         training_sites(config.base)

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from fedmrg_secure.privacy.events import GridNoise
 from fedmrg_secure.privacy.grid import (
+    _PIECE,
     MAX_SENSITIVITY,
     Grid,
     SensitivityExceeded,
@@ -56,6 +57,28 @@ def test_rounding_and_clipping_change_little() -> None:
     assert grid.encode(np.zeros(3)).tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("size", [1, _PIECE - 1, _PIECE, _PIECE + 1, 3 * _PIECE + 5])
+def test_every_piece_is_what_the_plainest_formula_gives(size: int) -> None:
+    rng = np.random.default_rng(size)
+    for clip_norm, scale in ((0.5, 1.0), (1e6, 1.0), (0.5, 1e200), (0.5, 1e-200)):
+        unit = rng.normal(size=size) * scale
+        grid = Grid(clip_norm)
+        largest = float(np.abs(unit).max())
+        norm = largest * math.sqrt(math.fsum((unit / largest) ** 2))
+        expected = np.trunc(unit * min(1.0, clip_norm / norm) * (1 - 2.0**-40) / grid.step)
+        assert np.abs(grid.encode(unit) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("value", [1.0, 0.1, -1 / 3, 1e-30, 7e120])
+def test_rounding_errors_that_add_up_neither_exceed_the_bound_nor_waste_it(value: float) -> None:
+    # Equal values: each partial sum of squares is rounded the same way.
+    size = 3 * _PIECE
+    square = exact_square(Grid(1e-40).encode(np.full(size, value)))
+    assert square <= 1 << 64
+    # One step of each coordinate is lost at most, and 2^-40 of the whole.
+    assert math.isqrt(square) >= (1 << 32) * (1 - 2.0**-39) - math.isqrt(size) - 1
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_refused(bad: float) -> None:
     with pytest.raises(UnitNotFinite):
@@ -75,6 +98,14 @@ def test_the_check_is_exact_to_one_step() -> None:
     with pytest.raises(SensitivityExceeded):
         check_sensitivity(long, math.isqrt(exact_square(long)) - 1)
     check_sensitivity(np.zeros(0, dtype=np.int64), 2)
+    most = MAX_SENSITIVITY // 256
+    mixed = np.random.default_rng(3).integers(-most, most, _PIECE + 7, endpoint=True)
+    exact = math.isqrt(exact_square(mixed))
+    check_sensitivity(mixed, exact + 1)
+    with pytest.raises(SensitivityExceeded):
+        check_sensitivity(mixed, exact)
+    with pytest.raises(SensitivityExceeded):
+        check_sensitivity(np.array([np.iinfo(np.int64).min]), MAX_SENSITIVITY)
 
 
 def test_the_noise_is_never_less_than_the_multiplier_says() -> None:

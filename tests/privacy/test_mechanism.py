@@ -97,10 +97,16 @@ def test_rare_words_of_the_geometric_part_are_decided_exactly() -> None:
     assert mechanism._geometric(np.zeros(50, dtype=np.uint64), stream()).min() >= 44
 
 
-def test_the_values_are_pinned_for_all_machines() -> None:
-    samples = discrete_gaussian(1000, 2.0**32, stream())
-    digest = hashlib.sha256(samples.astype("<i8").tobytes()).hexdigest()
-    assert digest == "7e4619bd0954a3c38a5767ffe6d5d67727fe01a3dbf35730a98fff88c04c6266"
+@pytest.mark.parametrize(
+    ("sigma", "pinned"),
+    [
+        (2.0**32, "7e4619bd0954a3c38a5767ffe6d5d67727fe01a3dbf35730a98fff88c04c6266"),
+        (0.5, "9697d7b4144c5799689c6f908aedbcbc27b30f00727d78ffba8c6c014cd7c2e7"),
+    ],
+)
+def test_the_values_are_pinned_for_all_machines(sigma: float, pinned: str) -> None:
+    samples = discrete_gaussian(1000, sigma, stream())
+    assert hashlib.sha256(samples.astype("<i8").tobytes()).hexdigest() == pinned
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 17])

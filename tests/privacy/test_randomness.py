@@ -43,6 +43,15 @@ def test_words_and_bits_continue_the_same_stream() -> None:
     assert stream.read(30) == whole[34:]
 
 
+def test_a_branch_is_keyed_by_the_next_bytes_of_its_stream() -> None:
+    whole = NoiseStream.insecure_from_key(KEY).read(72)
+    stream = NoiseStream.insecure_from_key(KEY)
+    branch = stream.branch()
+    assert stream.read(8) == whole[32:40]
+    assert branch.read(40) == NoiseStream.insecure_from_key(whole[:32]).read(40)
+    assert stream.branch().read(32) == NoiseStream.insecure_from_key(whole[40:72]).read(32)
+
+
 def test_a_segment_ends_with_a_new_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(randomness, "SEGMENT_BYTES", 128)
     stream = NoiseStream.insecure_from_key(KEY)

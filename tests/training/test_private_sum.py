@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from fedmrg_secure.privacy.noise_ahead import NoiseAhead
 from fedmrg_secure.privacy.randomness import NoiseStream
 from fedmrg_secure.training.private_sum import PrivateSum, coordinates, noise_of
 
@@ -119,6 +120,19 @@ def test_what_is_released_is_sum_and_noise_over_a_public_constant() -> None:
     flat = np.concatenate([(released[n] - silent[n]).ravel() for n in ("a", "c", "b")])
     np.testing.assert_allclose(flat, total.total * step / 8.0, atol=1e-6)
     assert coordinates(parts) == 11
+
+
+def test_noise_drawn_ahead_is_that_of_the_streams_branch() -> None:
+    def stream() -> NoiseStream:
+        return NoiseStream.insecure_from_key(bytes(range(32)))
+
+    total = PrivateSum([_part("a", "b", "c")], 2.0)
+    total.add(_gradients(2, 3), [0, 1])
+    ahead = total.release(1.5, 8.0, NoiseAhead(noise_of(1.5, 11), stream()))
+    alone = total.release(1.5, 8.0, stream().branch())
+    assert all(np.array_equal(ahead[name], alone[name]) for name in SHAPES)
+    with pytest.raises(ValueError, match="drawn ahead"):
+        total.release(1.6, 8.0, NoiseAhead(noise_of(1.5, 11), stream()))
 
 
 def test_an_empty_batch_releases_noise_of_the_stated_size() -> None:
