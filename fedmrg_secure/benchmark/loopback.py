@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -93,12 +94,14 @@ def session_manifest(
 
 @contextmanager
 def started(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """A process of ``python -m module``, ended on leaving."""
+    """A process of ``python -m module``, ended on leaving; a command of ours with this one too."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "FEDMRG_SUPERVISED": "1"},
     )
     try:
         yield process

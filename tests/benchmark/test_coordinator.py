@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import namedtuple
 
 import numpy as np
+import psutil
 import pytest
 
 from fedmrg_secure.benchmark import coordinator, crowd
@@ -32,6 +35,17 @@ def test_a_crowd_plays_a_round_and_the_sum_is_what_it_uploaded(
     assert row["phases"]["commit"]["bytes"] == 5 * row["deposit_bytes"]
     assert row["coordinator_peak_mb"] >= row["phases"]["join"]["peak_mb"] > 10
     assert row["sum_is_exact"]
+
+
+def test_a_killed_benchmark_leaves_no_coordinator_behind() -> None:
+    crowd_of_many = ["bench", "coordinator", "--sites", "60", "--parameters", "1_000_000"]
+    program = [sys.executable, "-m", "fedmrg_secure.cli.main", *crowd_of_many]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as bench:
+        assert bench.stderr is not None
+        assert any("commit" in line for line in bench.stderr), "it never came to its round"
+        (child,) = psutil.Process(bench.pid).children()
+        bench.kill()
+    child.wait(timeout=60)
 
 
 def test_a_wrong_sum_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
