@@ -34,6 +34,7 @@ secure_aggregation:
   acknowledge_collusion_risk: true
 federation:
   sites: [cedar-valley-clinic, Lakeside Medical Center]
+  min_sites: 2
 """
 SITES = ("cedar-valley-clinic", "lakeside-medical-center")
 PROGRAM = [sys.executable, "-m", "fedmrg_secure.cli.main"]

@@ -37,6 +37,7 @@ CONFIG = RunConfig.model_validate(
         "name": "test",
         "data": {"source": "phantom"},
         "secure_aggregation": {"scheme": "ckks-shared", "acknowledge_collusion_risk": True},
+        "federation": {"min_sites": 2},
     }
 )
 HASH = "ab" * 32

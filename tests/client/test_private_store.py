@@ -70,7 +70,7 @@ class Site:
         return Applied("", 7, self.number - 1, "", f"hash of {self.number - 1}", "")
 
     def update(self, site: Any) -> np.ndarray:
-        return _train(site, self.applied, self.base, _Measured())
+        return _train(site, self.applied.training_round + 1, self.applied, self.base, _Measured())
 
     def apply(self, site: Any, vector: np.ndarray, *included: str) -> None:
         """The sum of the pass is known; the memory is what it leaves behind."""
