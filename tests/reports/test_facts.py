@@ -99,6 +99,7 @@ def test_a_private_run_shows_its_epsilon_by_site_and_any_other_says_that_it_has_
     assert "5.500 of 8 spent in all" in said
     page = write_report(root).read_text(encoding="utf-8")
     assert "Epsilon at Cedar Valley Clinic" in page
+    assert "private for each patient: epsilon <b>3.988</b> at delta 1e-05" in page
     assert not any(label.startswith("Ledger of") for label in facts)
     assert "no second run gives this model" in page
     counts = ParameterCounts(1_321_576, 885_888, 399_848, 43_008, 435_688, 45_568)
