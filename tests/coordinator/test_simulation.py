@@ -239,6 +239,7 @@ class TestSomeHistories(Simulation.TestCase):  # type: ignore[misc,name-defined]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # 150 histories of 60 steps, with fsync at each
 class TestManyHistories(Simulation.TestCase):  # type: ignore[misc,name-defined]
     settings = settings(FEW, max_examples=150, stateful_step_count=60)
 
