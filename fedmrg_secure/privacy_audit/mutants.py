@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -106,15 +107,9 @@ class NoiseOfStepReused(PrivateSteps):
 class NoiseOfRunReused(PrivateSteps):
     """Seeds the noise once a run, with the run's public seed."""
 
-    def __init__(
-        self,
-        private: PrivateTraining,
-        records: Sequence[OfPatient],
-        parts: Sequence[Part],
-        most_records: int,
-    ) -> None:
-        super().__init__(private, records, parts, most_records)
-        self._seeded = NoiseStream.insecure_from_key(_SEED)
+    @cached_property
+    def _seeded(self) -> NoiseStream:
+        return NoiseStream.insecure_from_key(_SEED)
 
     def release(self, total: PrivateSum) -> Released:
         """With the noise of the same step of every other run."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
 from fedmrg_secure.core.errors import InputError
-from fedmrg_secure.reports.fields import RunFileInvalid, read_text
+from fedmrg_secure.reports.result_files import Part, read_result
 
 FILE = "benchmark.json"
 Role = Literal["participating", "unseen"]
@@ -20,13 +20,7 @@ class NotABenchmark(InputError):
     code: ClassVar[str] = "FMRG-6511"
 
 
-class _Part(BaseModel):
-    """A part of the file; later versions may say more."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-class Row(_Part):
+class Row(Part):
     """A figure of one method at one centre, ``all`` (their mean) or ``pooled``."""
 
     method: str
@@ -39,7 +33,7 @@ class Row(_Part):
     p_value_vs_fedavg: float | None
 
 
-class Method(_Part):
+class Method(Part):
     """How a method was run and what it cost."""
 
     name: str
@@ -54,7 +48,7 @@ class Method(_Part):
     wall_s: tuple[float, ...]
 
 
-class CentreInfo(_Part):
+class CentreInfo(Part):
     """A centre that was judged."""
 
     name: str
@@ -63,7 +57,7 @@ class CentreInfo(_Part):
     records: int
 
 
-class Sent(_Part):
+class Sent(Part):
     """What a site sends in a round under one way of sending."""
 
     name: str
@@ -74,7 +68,7 @@ class Sent(_Part):
     share: float
 
 
-class Reaching(_Part):
+class Reaching(Part):
     """When a method's curve reaches the reference's last point; `computed`: it was not run."""
 
     method: str
@@ -86,16 +80,16 @@ class Reaching(_Part):
     uplink_bytes: int | None
 
 
-class Point(_Part):
+class Point(Part):
     """One point of one seed's curve."""
 
     round: int
     uplink_bytes: int
-    participating: dict[str, float] = {}
-    unseen: dict[str, float] = {}
+    participating: dict[str, float] = Field(default_factory=dict)
+    unseen: dict[str, float] = Field(default_factory=dict)
 
 
-class Sample(_Part):
+class Sample(Part):
     """A test record and what methods wrote for it."""
 
     centre: str
@@ -106,7 +100,7 @@ class Sample(_Part):
     written: dict[str, str]
 
 
-class Benchmark(_Part):
+class Benchmark(Part):
     """The whole file."""
 
     format: Literal[1]
@@ -140,13 +134,4 @@ def read_benchmark(root: Path) -> Benchmark:
         raise NotABenchmark(
             f"{root} holds no {FILE}", hint="`fedmrg bench model --out` writes one when it is done"
         )
-    try:
-        return Benchmark.model_validate_json(read_text(path))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RunFileInvalid(
-            f"{place or 'the content'}: {first['msg'].lower()}",
-            hint="the same `fedmrg bench model` command writes it anew, without training",
-            location=str(path),
-        ) from None
+    return read_result(path, Benchmark, written_by="fedmrg bench model")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from fedmrg_secure.core.errors import InputError
-from fedmrg_secure.reports.fields import RunFileInvalid, read_text
+from fedmrg_secure.reports.result_files import Part, read_result
 
 FILE: Final = "sweep.json"
 Table = Literal["adaptability", "generalizability"]
@@ -20,13 +20,7 @@ class NotASweep(InputError):
     code: ClassVar[str] = "FMRG-6521"
 
 
-class _Part(BaseModel):
-    """A part of the file; later versions may say more."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-class RunOf(_Part):
+class RunOf(Part):
     """One run of a point; `folder` is seen from the sweep's own."""
 
     seed: int
@@ -45,14 +39,14 @@ class RunOf(_Part):
         return f"{self.folder}/report.html"
 
 
-class Fronts(_Part):
+class Fronts(Part):
     """The tables on whose fronts a point is."""
 
     epsilon: tuple[Table, ...]
     bytes: tuple[Table, ...]
 
 
-class Point(_Part):
+class Point(Part):
     """One point of the grid."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -84,7 +78,7 @@ class Point(_Part):
         return ", ".join(f"{axis} {label}" for axis, label in self.settings.items())
 
 
-class Kept(_Part):
+class Kept(Part):
     """The share of the reference's gain over the untrained model."""
 
     share: float
@@ -93,7 +87,7 @@ class Kept(_Part):
     seeds: int
 
 
-class Value(_Part):
+class Value(Part):
     """A figure of one run."""
 
     seed: int
@@ -101,7 +95,7 @@ class Value(_Part):
     final: float
 
 
-class Row(_Part):
+class Row(Part):
     """A figure of one point."""
 
     point: str
@@ -118,14 +112,14 @@ class Row(_Part):
     values: tuple[Value, ...]
 
 
-class Failure(_Part):
+class Failure(Part):
     """A run that failed and what it said."""
 
     run: str
     error: str
 
 
-class SweepResult(_Part):
+class SweepResult(Part):
     """The whole file."""
 
     format: Literal[1]
@@ -156,13 +150,4 @@ def read_sweep(root: Path) -> SweepResult:
     path = root / FILE
     if not path.is_file():
         raise NotASweep(f"{root} holds no {FILE}", hint="`fedmrg sweep --out` writes one")
-    try:
-        return SweepResult.model_validate_json(read_text(path))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RunFileInvalid(
-            f"{place or 'the content'}: {first['msg'].lower()}",
-            hint="the same `fedmrg sweep` command writes it anew, without training",
-            location=str(path),
-        ) from None
+    return read_result(path, SweepResult, written_by="fedmrg sweep")
