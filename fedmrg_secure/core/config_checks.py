@@ -262,15 +262,22 @@ def _federation(config: RunConfig) -> Iterator[Finding]:
             "must be at least 2 with encryption: a sum of one update is that update",
         )
     secure = config.secure_aggregation
-    # Of a sum of T + 1 updates T colluders know the last one: they subtract their own.
     least = secure.colluders + 2
     if secure.scheme == "ckks-multiparty" and 2 <= federation.min_sites < least:
-        yield Finding(
-            ("secure_aggregation", "colluders"),
-            f"is {secure.colluders}: a sum of min_sites={federation.min_sites} updates less those "
-            f"of {secure.colluders} colluding sites is one site's own",
-            f"set federation.min_sites to {least} or more, or lower secure_aggregation.colluders",
+        hint = (
+            f"of {least - 1} summed updates, {secure.colluders} colluding know the last one: set "
+            f"federation.min_sites to {least} or more, or lower secure_aggregation.colluders"
         )
+        if "min_sites" in federation.model_fields_set:
+            wrong = f"must be at least {least} with colluders={secure.colluders}"
+            yield Finding(("federation", "min_sites"), f"{wrong}, got {federation.min_sites}", hint)
+        else:
+            wrong = (
+                f"must be at most {federation.min_sites - 2} with min_sites={federation.min_sites}"
+            )
+            yield Finding(
+                ("secure_aggregation", "colluders"), f"{wrong}, got {secure.colluders}", hint
+            )
     if federation.round_deadline_s <= federation.site_timeout_s:
         yield Finding(
             ("federation", "round_deadline_s"),

@@ -39,7 +39,7 @@ def test_a_sound_configuration_has_no_findings() -> None:
         ({"secure_aggregation": {"colluders": 2}}, ("secure_aggregation", "colluders")),
         (
             {"secure_aggregation": {}, "federation": {"min_sites": 2}},
-            ("secure_aggregation", "colluders"),
+            ("federation", "min_sites"),
         ),
         (
             {"secure_aggregation": {"scheme": "insecure-plaintext"}},
