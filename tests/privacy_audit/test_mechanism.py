@@ -78,7 +78,7 @@ def test_an_audit_that_sees_no_mutant_is_worth_nothing() -> None:
     )
     assert audit.claims[0].verdict is Verdict.NOT_FALSIFIED
     assert audit.unseen == ("sound",)
-    assert audit.mutants["half of sigma"].caught_by == ("canaries", "other run")
+    assert "canaries" in audit.mutants["half of sigma"].caught_by
     assert isinstance(audit.problem, AuditBlind)
     assert "sound" in str(audit.problem)
     assert [(done, total) for done, total, _ in told] == [(0, 3), (1, 3), (2, 3), (3, 3)]
