@@ -48,8 +48,9 @@ docs: $(READY)  ## write the generated pages of docs/ and the known answers of p
 	$(BIN)/python tools/config_reference.py
 	$(BIN)/python tools/make_vectors.py
 
-base-model: $(READY)  ## remake the shipped decoder base from public phantom reports (minutes)
+base-model: $(READY)  ## remake the shipped decoder base and encoder from public phantoms (minutes)
 	$(BIN)/python -m fedmrg_secure.training.pretrain_base
+	$(BIN)/python -m fedmrg_secure.training.pretrain_encoder
 
 # grpcio-tools 1.81.1 emits code that protobuf 6 and 7 both accept; it lives in its own environment.
 PROTO_VENV := build/proto-venv

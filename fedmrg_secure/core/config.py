@@ -58,10 +58,13 @@ class ModelConfig(Section):
     encoder: str = Field(
         "builtin",
         min_length=1,
-        description="builtin, efficientnet_lite0, a transformers vision folder or a hub id",
+        description="builtin, builtin_pretrained (on public phantoms), efficientnet_lite0, a "
+        "transformers vision folder or a hub id",
     )
-    freeze_encoder: bool = Field(
-        False, description="train and send only what follows a pretrained encoder"
+    freeze: tuple[Literal["encoder", "projection", "projector", "prompts"], ...] = Field(
+        (),
+        description="parts that stay as they begin and are not sent; of a pretrained backbone what "
+        "follows it is trained nevertheless",
     )
     feature_width: int = Field(
         128, ge=16, le=1024, multiple_of=8, description="d of patch and pooled features"

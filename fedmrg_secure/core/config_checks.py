@@ -13,7 +13,14 @@ from pathlib import PurePosixPath, PureWindowsPath
 from fedmrg_secure.core.config import IuXrayData, ManifestData, PhantomData, RunConfig
 from fedmrg_secure.core.config_errors import did_you_mean
 from fedmrg_secure.core.privacy_terms import public_population
-from fedmrg_secure.core.types import CHEXPERT_CLASSES, COORDINATOR, InvalidName, party_name
+from fedmrg_secure.core.types import (
+    CHEXPERT_CLASSES,
+    COORDINATOR,
+    PRETRAINED_ENCODER_PIXELS,
+    PRETRAINED_ENCODER_WIDTH,
+    InvalidName,
+    party_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,29 @@ def _centres(
             )
 
 
+def _pretrained_encoder(config: RunConfig) -> Iterator[Finding]:
+    pixels, width = PRETRAINED_ENCODER_PIXELS, PRETRAINED_ENCODER_WIDTH
+    if config.data.image_size != pixels:
+        yield Finding(
+            ("data", "image_size"),
+            f"must be {pixels}, which the built-in pretrained encoder was trained on",
+            "leave data.image_size out, or choose another model.encoder",
+        )
+    if config.model.feature_width != width:
+        yield Finding(
+            ("model", "feature_width"),
+            f"must be {width}, the width of the built-in pretrained encoder",
+            "leave model.feature_width out, or choose another model.encoder",
+        )
+    if config.model.image_mean is not None:
+        yield Finding(
+            ("model", "image_mean"),
+            "is given, but the built-in pretrained encoder was trained on images that were each "
+            "normalised by its own",
+            "leave model.image_mean and model.image_deviation out",
+        )
+
+
 def _model(config: RunConfig) -> Iterator[Finding]:
     model = config.model
     if model.min_report_tokens >= model.max_report_tokens:
@@ -101,12 +131,14 @@ def _model(config: RunConfig) -> Iterator[Finding]:
             ("model", "min_report_tokens"),
             f"must be below model.max_report_tokens, which is {model.max_report_tokens}",
         )
-    if model.freeze_encoder and model.encoder == "builtin":
+    if "encoder" in model.freeze and model.encoder == "builtin":
         yield Finding(
-            ("model", "freeze_encoder"),
-            "is set, but the built-in encoder has not been pretrained",
-            "choose a pretrained model.encoder, or leave model.freeze_encoder out",
+            ("model", "freeze"),
+            "names encoder, but the built-in encoder has not been pretrained",
+            "choose a pretrained model.encoder, such as builtin_pretrained, or do not freeze it",
         )
+    if model.encoder == "builtin_pretrained":
+        yield from _pretrained_encoder(config)
     if (model.image_mean is None) != (model.image_deviation is None):
         given, absent = "image_mean", "image_deviation"
         if model.image_mean is None:

@@ -33,6 +33,10 @@ CHEXPERT_CLASSES: Final[tuple[str, ...]] = (
 )
 """The 14 observation classes of CheXpert (Irvin et al. 2019), in its order."""
 
+PRETRAINED_ENCODER_PIXELS: Final = 96
+PRETRAINED_ENCODER_WIDTH: Final = 128
+"""Side of the images and width of the features of the shipped pretrained encoder."""
+
 
 class Status(IntEnum):
     """What a report says of one observation class."""

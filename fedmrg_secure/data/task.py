@@ -6,10 +6,15 @@ from fedmrg_secure.core.config import DataConfig, IuXrayData, ManifestData, Mimi
 from fedmrg_secure.data.iu_xray import describe_iu_xray, load_iu_xray_centre
 from fedmrg_secure.data.manifest import describe_manifest, load_manifest_centre
 from fedmrg_secure.data.mimic_cxr import describe_mimic_cxr, load_mimic_cxr_centre
-from fedmrg_secure.data.phantom.task import describe_phantom, load_phantom_centre, public_corpus
+from fedmrg_secure.data.phantom.task import (
+    describe_phantom,
+    load_phantom_centre,
+    public_corpus,
+    public_studies,
+)
 from fedmrg_secure.data.records import CentreData, Task
 
-__all__ = ["describe_task", "load_centre", "public_corpus"]
+__all__ = ["describe_task", "load_centre", "public_corpus", "public_studies"]
 
 
 def describe_task(config: DataConfig) -> Task:

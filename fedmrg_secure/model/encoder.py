@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from fedmrg_secure.core.config import ModelConfig
+from fedmrg_secure.core.types import PRETRAINED_ENCODER_PIXELS, PRETRAINED_ENCODER_WIDTH
 from fedmrg_secure.model.errors import ImageShapeWrong
 from fedmrg_secure.model.initialisation import initialise
+from fedmrg_secure.model.pretrained import builtin_encoder_weights
 from fedmrg_secure.model.pretrained_encoder import Backbone, load_backbone
 
 _NARROWEST = 16
@@ -113,7 +115,8 @@ def build_encoder(
     """The encoder of a configuration, equal on every machine.
 
     What of it is trained and shared is what requires gradients: all of the built-in one; of a
-    pretrained one the neck, and its convolutions and projections unless `freeze_encoder` is set.
+    pretrained backbone the neck, and its convolutions and projections unless it is
+    to be frozen; of the built-in pretrained one all or, frozen, nothing.
 
     Raises:
         EncoderUnavailable, HubAccessOff, AssetTampered: see `model.pretrained_encoder`.
@@ -125,11 +128,15 @@ def build_encoder(
         encoder = VisionEncoder(image_size, model.feature_width, constants)
         initialise(encoder, label="encoder", seed=seed)
         return encoder
+    if model.encoder == "builtin_pretrained":
+        encoder = VisionEncoder(PRETRAINED_ENCODER_PIXELS, PRETRAINED_ENCODER_WIDTH)
+        encoder.load_state_dict(builtin_encoder_weights())
+        return encoder.requires_grad_("encoder" not in model.freeze)
     backbone = load_backbone(
         model.encoder, image_size=image_size, allow_hub=model.allow_hub, constants=constants
     )
     pretrained = PretrainedEncoder(
-        backbone, image_size, model.feature_width, frozen=model.freeze_encoder
+        backbone, image_size, model.feature_width, frozen="encoder" in model.freeze
     )
     initialise(pretrained.neck, label="encoder.neck", seed=seed)
     initialise(nn.Sequential(pretrained.pool), label="encoder.pool", seed=seed)

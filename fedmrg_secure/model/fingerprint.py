@@ -41,7 +41,7 @@ def base_fingerprint(
             "version": ARCHITECTURE_VERSION,
             "encoder": model.encoder,
             "feature_width": model.feature_width,
-            "freeze_encoder": model.freeze_encoder,
+            "freeze": sorted(set(model.freeze)),
             "image_constants": [repr(model.image_mean), repr(model.image_deviation)],
             "anchors": model.anchors,
             "anchor_attention": model.anchor_attention,

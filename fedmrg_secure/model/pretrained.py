@@ -1,4 +1,4 @@
-"""Where a frozen decoder and its tokenizer come from.
+"""Where a frozen decoder, its tokenizer and pretrained weights come from.
 
 Weights are read from safetensors only, code that a model folder brings is never run, and nothing is
 downloaded unless the configuration allows it. Two weights files of installed packages are
@@ -39,7 +39,10 @@ BUILTIN_SHA256: Final = {
     "tokenizer.json": "b21eb90d51fab0d032103ad3a44dfe5dff7881682b6ebd7ffb3f72719cd27ddc",
     "model.safetensors": "0fc45720c3469ab64c5db0f0fdb84a5e1d35617b977b026bbd0ff9ffac82b1ef",
 }
-"""Of the shipped base, which `make base-model` remakes."""
+"""Of the shipped decoder base, which `make base-model` remakes, as it does the encoder."""
+
+ENCODER_FILE: Final = "encoder.safetensors"
+ENCODER_SHA256: Final = "5720b60fcb1307f494f88cd9f09f4e0e44590c072153424f09606018d8d354f7"
 
 SMOLLM2_FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 LITE0_FILE: Final = "efficientnet-lite0-57934424.pth"
@@ -220,6 +223,17 @@ def check_hub_id(
             f"{key} is the hub id {name!r} and hub access is off",
             hint="download it once and give the folder, or set model.allow_hub: true",
         )
+
+
+def builtin_encoder_weights() -> dict[str, Tensor]:
+    """Of the shipped pretrained encoder, float32.
+
+    Raises:
+        AssetTampered: the file is not the one whose SHA-256 is pinned.
+    """
+    check_sha256(BUILTIN_FOLDER / ENCODER_FILE, ENCODER_SHA256)
+    weights = load_file(BUILTIN_FOLDER / ENCODER_FILE)
+    return {name: value.float() for name, value in weights.items()}
 
 
 def efficientnet_lite0_weights() -> dict[str, Tensor]:

@@ -65,7 +65,7 @@ def load_backbone(
             name,
             allow_hub,
             key="model.encoder",
-            known="builtin, efficientnet_lite0",
+            known="builtin, builtin_pretrained, efficientnet_lite0",
             error=EncoderUnavailable,
         )
     source = str(Path(name).expanduser()) if local else name

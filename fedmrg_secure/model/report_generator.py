@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +112,9 @@ class ReportGenerator(nn.Module):
         )
         for part in ("diagnosis", "projector"):
             initialise(getattr(self, part), label=part, seed=seed)
+        for name in {"projection", "projector", "prompts"}.intersection(model.freeze):
+            if (part := getattr(self, name)) is not None:
+                part.requires_grad_(False)
         self.has_specialized = model.adapters == "dual"
         self.adapters = Adapters(
             base.model,
@@ -313,11 +316,9 @@ class ReportGenerator(nn.Module):
         for name, target in targets.items():
             target.copy_(torch.from_numpy(np.ascontiguousarray(values[name])))
 
-    @contextmanager
-    def reading(self, path: ReadingPath) -> Iterator[PeftModel]:
+    def reading(self, path: ReadingPath) -> AbstractContextManager[PeftModel]:
         """The decoder as one path reads it, see `Adapters.reading`."""
-        with self.adapters.reading(path) as decoder:
-            yield decoder
+        return self.adapters.reading(path)
 
     def save_adapter(self, folder: Path, path: ReadingPath = ReadingPath.A) -> None:
         """Write a path's adapters as one folder that `PeftModel.from_pretrained` loads."""

@@ -246,11 +246,9 @@ def _adapters(config: RunConfig) -> str:
 
 def _sent_in_full(config: RunConfig) -> str:
     model = config.model
-    parts = [
-        *([] if model.freeze_encoder else ["encoder"]),
-        *(["projection", "projector", "diagnosis head"]),
-        *(["prompts"] if model.prompts else []),
-    ]
+    parts = ["encoder", "projection", "projector", "diagnosis head"]
+    parts += ["prompts"] if model.prompts else []
+    parts = [part for part in parts if part not in model.freeze]
     low_rank = "; large matrices among them low-rank"
     text = ", ".join(parts)
     return text + (low_rank if config.update.factorization == "powersgd" else "")

@@ -78,14 +78,14 @@ def _layers(generator: ReportGenerator) -> Iterator[NotPrivatelyTrainable]:
             if trained or module.training or not module.track_running_stats:
                 yield NotPrivatelyTrainable(
                     f"{name} is a {type(module).__name__}, which normalises each record by others",
-                    hint="set model.freeze_encoder, or choose an encoder with GroupNorm or "
+                    hint="put encoder into model.freeze, or choose an encoder with GroupNorm or "
                     "LayerNorm",
                 )
         elif trained and (isinstance(module, nn.RNNBase) or list(module.buffers())):
             yield NotPrivatelyTrainable(
                 f"{name} is a {type(module).__name__} with trained values, which gives no "
                 "gradient of single records",
-                hint="set model.freeze_encoder, or choose another encoder or decoder",
+                hint="put encoder into model.freeze, or choose another encoder or decoder",
             )
 
 
@@ -118,7 +118,8 @@ def _compare(together: Mapping[str, Tensor], alone: Mapping[str, Tensor]) -> Non
             raise RecordsMix(
                 f"the gradient of {name} for a record is another one in a batch than alone",
                 hint="a layer before or after it mixes records, or uses it outside of a layer "
-                "that Opacus knows: set model.freeze_encoder, or choose another encoder or decoder",
+                "that Opacus knows: put encoder into model.freeze, or choose another encoder or "
+                "decoder",
             )
 
 

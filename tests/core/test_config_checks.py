@@ -27,6 +27,8 @@ def test_a_sound_configuration_has_no_findings() -> None:
     assert findings(secure_aggregation={"colluders": 2}, federation={"min_sites": 4}) == []
     assert findings(secure_aggregation={"colluders": 0}, federation={"min_sites": 2}) == []
     assert findings(data={"source": "phantom"}) == []
+    assert findings(model={"encoder": "builtin_pretrained", "freeze": ["encoder"]}) == []
+    assert findings(model={"freeze": ["projection", "projector", "prompts"]}) == []
     assert findings(data=IU | {"centres": COLUMN}) == []
     assert findings(data=IU | {"layout": "open-i", "reports": "a/b", "images": "."}) == []
     assert findings(data=MIMIC | {"centres": COLUMN | {"unseen": "rest"}}) == []
@@ -83,6 +85,25 @@ def test_a_sound_configuration_has_no_findings() -> None:
             ("data", "participating", 2),
         ),
         ({"data": MANIFEST | {"participating": ["A b", "a-B"]}}, ("data", "participating", 1)),
+        (
+            {"model": {"encoder": "builtin_pretrained"}, "data": MANIFEST | {"image_size": 64}},
+            ("data", "image_size"),
+        ),
+        (
+            {"model": {"encoder": "builtin_pretrained", "feature_width": 64}},
+            ("model", "feature_width"),
+        ),
+        (
+            {
+                "model": {
+                    "encoder": "builtin_pretrained",
+                    "image_mean": 0.5,
+                    "image_deviation": 0.2,
+                }
+            },
+            ("model", "image_mean"),
+        ),
+        ({"model": {"freeze": ["projector", "encoder"]}}, ("model", "freeze")),
         (
             {"model": {"min_report_tokens": 9, "max_report_tokens": 9}},
             ("model", "min_report_tokens"),

@@ -148,7 +148,7 @@ def test_a_frozen_backbone_stays_and_the_neck_is_sent(
     kind: str, tmp_path: Path, build: Build
 ) -> None:
     source = save_random(BACKBONES[kind], tmp_path)
-    frozen = build(encoder=source, freeze_encoder=True, **small)
+    frozen = build(encoder=source, freeze=("encoder",), **small)
     names = {name for name in frozen.shared_state() if name.startswith("encoder.")}
     assert {name.split(".")[1] for name in names} == {"neck", "pool"}
     free = build(encoder=source, **small)
@@ -196,12 +196,12 @@ def test_half_precision_on_disk_trains_in_full(tmp_path: Path, build: Build) -> 
 def test_the_weights_are_part_of_the_base_hash(tmp_path: Path, build: Build) -> None:
     """Those that train are in the shared state, whose hash the session pins too."""
     source = save_random(BACKBONES["vit"], tmp_path)
-    first = build(encoder=source, freeze_encoder=True, **small)
-    assert build(encoder=source, freeze_encoder=True, **small).base_hash == first.base_hash
+    first = build(encoder=source, freeze=("encoder",), **small)
+    assert build(encoder=source, freeze=("encoder",), **small).base_hash == first.base_hash
     with torch.no_grad():
         next(first.encoder.backbone.parameters()).add_(1e-3)
         first.encoder.backbone.model.save_pretrained(tmp_path / "other")
-    changed = build(encoder=str(tmp_path / "other"), freeze_encoder=True, **small)
+    changed = build(encoder=str(tmp_path / "other"), freeze=("encoder",), **small)
     assert changed.base_hash != first.base_hash
 
 

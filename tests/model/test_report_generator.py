@@ -45,6 +45,30 @@ def test_names_are_sorted_and_hold_nothing_private(generator: ReportGenerator) -
     }
 
 
+def test_what_is_frozen_is_not_sent_and_is_part_of_the_base_hash(
+    build: Build, generator: ReportGenerator
+) -> None:
+    frozen = build(freeze=("projector", "projection"))
+    missing = generator.shared_state().keys() - frozen.shared_state().keys()
+    assert {name.split(".")[0] for name in missing} == {"projector", "projection"}
+    assert frozen.parameter_counts.shared < generator.parameter_counts.shared
+    assert frozen.base_hash != generator.base_hash
+    again = build(freeze=("projection", "projector"))
+    assert again.base_hash == frozen.base_hash
+    assert build(freeze=("projection", "projector"), seed=1).base_hash != frozen.base_hash
+    assert not build(freeze=("prompts",), prompts=False).shared_state().keys() & {"prompts"}
+
+
+@pytest.mark.parametrize("freeze", [(), ("encoder",)])
+def test_the_shipped_encoder_is_sent_unless_it_is_frozen(
+    build: Build, freeze: tuple[str, ...]
+) -> None:
+    model = build(encoder="builtin_pretrained", freeze=freeze, image_size=96)
+    sent = [name for name in model.shared_state() if name.startswith("encoder.")]
+    assert bool(sent) == (not freeze)
+    assert model.encoder(torch.rand(2, 1, 96, 96)).pooled.requires_grad == (not freeze)
+
+
 def test_the_state_is_a_copy(generator: ReportGenerator) -> None:
     generator.shared_state()["projector.place.weight"][:] = 7
     assert generator.shared_state()["projector.place.weight"].max() < 7

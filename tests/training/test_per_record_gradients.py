@@ -209,6 +209,13 @@ def test_one_adapter_alone(records: tuple[Record, ...]) -> None:
     _check(generator, records, "none")
 
 
+def test_frozen_parts_take_no_gradient(records: tuple[Record, ...]) -> None:
+    generator = _generator(freeze=("projection", "projector", "prompts"))
+    parts = {name.split(".")[0] for name in _trained(generator)}
+    assert parts == {"adapter", "diagnosis", "encoder", "specialized"}
+    _check(generator, records, "one_way")
+
+
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_every_pretrained_backbone(records: tuple[Record, ...], kind: str, tmp_path: Path) -> None:
     """Windows, class tokens, layer scales and position embeddings do not deceive Opacus."""

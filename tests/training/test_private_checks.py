@@ -119,7 +119,7 @@ def test_a_layer_that_mixes_or_hides_is_found_by_the_trial(
     mutate(generator)
     with pytest.raises(RecordsMix, match=name) as caught:
         _check(generator)
-    assert "freeze_encoder" in caught.value.hint
+    assert "model.freeze" in caught.value.hint
 
 
 def test_a_loss_over_the_batch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

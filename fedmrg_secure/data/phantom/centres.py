@@ -1,4 +1,4 @@
-"""The six fictional hospitals of the benchmark, and how the public corpus is written."""
+"""The six fictional hospitals of the benchmark, and how public studies look and are written."""
 
 from __future__ import annotations
 
@@ -207,4 +207,20 @@ def public_style(rng: np.random.Generator) -> Style:
         sections=bool(rng.random() < 0.3),
         conclusion=styles[int(rng.integers(len(styles)))].conclusion,
         habit=0.5,
+    )
+
+
+def public_look(rng: np.random.Generator) -> Look:
+    """A machine of no hospital, drawn anew, from about the range that real ones span."""
+    return Look(
+        dark=rng.uniform(0.05, 0.15),
+        bright=rng.uniform(0.88, 1.04),
+        gamma=rng.uniform(0.8, 1.3),
+        noise=rng.uniform(0.01, 0.04),
+        blur=rng.uniform(0.001, 0.009),
+        tilt=rng.uniform(0.01, 0.06),
+        zoom=rng.uniform(0.93, 1.05),
+        collimation=max(0.0, rng.uniform(-0.04, 0.04)),
+        marker=("", "L", "R")[int(rng.integers(3))],
+        vignette=rng.uniform(0.0, 0.15),
     )

@@ -9,7 +9,13 @@ from fedmrg_secure.core.types import party_name
 from fedmrg_secure.data.errors import UnknownCentre
 from fedmrg_secure.data.partition import SPLITS, Split, split_patients
 from fedmrg_secure.data.phantom.case import Case, draw_anatomy, draw_findings
-from fedmrg_secure.data.phantom.centres import CENTRES, PUBLIC_PREVALENCE, Centre, public_style
+from fedmrg_secure.data.phantom.centres import (
+    CENTRES,
+    PUBLIC_PREVALENCE,
+    Centre,
+    public_look,
+    public_style,
+)
 from fedmrg_secure.data.phantom.render import PhantomImage
 from fedmrg_secure.data.phantom.report import write_report
 from fedmrg_secure.data.phantom.seeds import stream
@@ -18,6 +24,7 @@ from fedmrg_secure.data.records import CentreData, Record, Task
 MOST_STUDIES: Final = 2
 """Of one patient; a quarter of them has that many, the others one."""
 _SHARE_WITH_MOST_STUDIES: Final = 0.25
+_PUBLIC: Final = "public"
 
 
 def describe_phantom() -> Task:
@@ -62,17 +69,25 @@ def load_phantom_centre(config: PhantomData, name: str) -> CentreData:
     )
 
 
-def public_corpus(seed: int, count: int) -> list[str]:
-    """`count` reports of public phantoms in a mixture of all usages, for a base language model.
+def public_studies(seed: int, count: int) -> list[Record]:
+    """`count` studies of public phantoms, one a patient, from no hospital's machine or pen.
 
     The cases come from streams of their own: no private study is among them, whatever the seeds.
     """
-    texts = []
+    records = []
     for number in range(count):
+        name = f"{_PUBLIC}-{number:05d}"
         rng = stream("public", seed, number)
         case = Case(draw_anatomy(rng), draw_findings(rng, PUBLIC_PREVALENCE))
-        texts.append(write_report(case, public_style(rng), rng).text)
-    return texts
+        written = write_report(case, public_style(rng), rng)
+        image = PhantomImage(seed, name, case, public_look(rng))
+        records.append(Record(name, name, _PUBLIC, written.text, written.labels, image))
+    return records
+
+
+def public_corpus(seed: int, count: int) -> list[str]:
+    """The reports of `public_studies`, for a base language model."""
+    return [record.report for record in public_studies(seed, count)]
 
 
 def _studies(seed: int, centre: Centre, name: str, number: int) -> list[Record]:
