@@ -49,6 +49,7 @@ EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "ledger.exhausted": ("round",),
     "ledger.discontinued": ("round", "site", "reason"),
     "ledger.unproven": ("round", "sites"),
+    "ledger.missing": ("round", "sites"),
     "site.lost": ("site",),
 }
 """Every type of event and the fields that it must have; other known fields may be added."""

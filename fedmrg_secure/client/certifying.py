@@ -128,7 +128,8 @@ def _own_head(site: Site, plan: RoundPlan) -> c.LedgerHead | None:
 
 
 def _look_at_ledgers(site: Site, number: int, cohort: CheckedCohort) -> None:
-    """Tell of every site whose privacy ledger is not the continuation of what it showed before.
+    """Tell of every site whose privacy ledger is not the continuation of what it showed before,
+    and of every one that shows none where this site keeps one.
 
     The cohort is signed all the same: what that site's patients lose more is lost, and a site must
     not be able to stop the others with a broken ledger.
@@ -139,12 +140,14 @@ def _look_at_ledgers(site: Site, number: int, cohort: CheckedCohort) -> None:
         name: message.ledger for name, message in cohort.commitments.items() if name != site.name
     }
     findings = site.peers.look(number, shown)
-    unproven = sorted(name for name, finding in findings.items() if finding == "unproven")
-    if unproven:
-        site.log({"type": "ledger.unproven", "round": number, "sites": unproven})
-        site.progress.emit("ledgers_unproven", round=number, sites=unproven)
-    for name in sorted(findings.keys() - set(unproven)):
-        head, finding = shown[name], findings[name]
+    for kind in ("missing", "unproven"):
+        if sites := sorted(name for name, finding in findings.items() if finding == kind):
+            site.log({"type": f"ledger.{kind}", "round": number, "sites": sites})
+            site.progress.emit(f"ledgers_{kind}", round=number, sites=sites)
+    for name, finding in sorted(findings.items()):
+        if finding in ("missing", "unproven"):
+            continue
+        head = shown[name]
         site.log(
             {
                 "type": "ledger.discontinued",

@@ -35,10 +35,13 @@ _LISTED_IN_A_COHORT: Final = 4_096
 _MOST_SCOPES: Final = 16
 """Ledgers of one site that are remembered."""
 
-Finding = Literal["dropped", "exchanged", "begun-anew", "rolled-back", "altered", "unproven"]
-"""What is wrong with a site's head: it shows no ledger any more; it shows one of another data set,
-unit or delta in the same session; of these the same, but another ledger; fewer entries; other
-entries; or more new ones than it lists, so that nobody can tell."""
+Finding = Literal[
+    "missing", "dropped", "exchanged", "begun-anew", "rolled-back", "altered", "unproven"
+]
+"""What is wrong with a site's head: it shows no ledger, though this site keeps one; it shows none
+any more; it shows one of another data set, unit or delta in the same session; of these the same,
+but another ledger; fewer entries; other entries; or more new ones than it lists, so that nobody can
+tell."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ def judge_head(
     """What is wrong with the head that a site shows in a round, by what it has shown before."""
     in_session = [scope for scope, seen in known.items() if 0 < seen.round < number]
     if head is None:
-        return "dropped" if in_session else None
+        return "dropped" if in_session else "missing"
     scope = head.scope.hex()
     if in_session and scope not in in_session:
         return "exchanged"

@@ -235,6 +235,13 @@ def _take_in(
         elif event.kind == "ledgers_unproven":
             sites = ", ".join(event.fields["sites"])
             progress.say(f"{event.child} cannot tell if the ledger continues of {sites}", "yellow")
+        elif event.kind == "ledgers_missing":
+            sites = ", ".join(event.fields["sites"])
+            progress.say(
+                f"{event.child}: nobody counts what patients lose at {sites}: no privacy ledger is "
+                "shown; ask whether the site has the run's privacy section",
+                "red",
+            )
         elif event.kind == "round":
             folder.append_metrics({"kind": "round", "site": event.child, **_row(event.fields)})
 

@@ -91,6 +91,8 @@ class Agent:
     error: BaseException | None = None
     thread: threading.Thread | None = None
     site: Site | None = None
+    config: RunConfig | None = None
+    """Its own, where it is not the world's."""
 
     @property
     def folder(self) -> Path:
@@ -165,7 +167,7 @@ class Agent:
             agent._run_session(
                 kit.identity,
                 kit.roster,
-                self.world.config,
+                self.config or self.world.config,
                 self.folder,
                 f"127.0.0.1:{self.world.federation.port}",
                 self.world.model(self.trainer),

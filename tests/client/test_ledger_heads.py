@@ -31,11 +31,17 @@ class LedgerFiles:
             path.unlink()
 
 
-def play(root: Path, meanwhile: Callable[[Agent, int], None], rounds: int = 4) -> World:
+def play(
+    root: Path,
+    meanwhile: Callable[[Agent, int], None],
+    rounds: int = 4,
+    before: Callable[[World], None] = lambda world: None,
+) -> World:
     """A private session to its end; `meanwhile` acts at site a while it trains, and may kill it."""
     world = World(
         root, NAMES, rounds=rounds, privacy=PRIVACY, site_timeout_s=30.0, join_deadline_s=60.0
     )
+    before(world)
     a = world.agents["a"]
     a.trainer.before = lambda number: meanwhile(a, number)
     with world.federation.serving() as coordinator:
@@ -140,6 +146,19 @@ def test_more_new_entries_than_a_commitment_lists_are_told_as_unproven(tmp_path:
         (found,) = told(world.agents[name], "ledger.unproven")
         assert (found["round"], found["sites"]) == (2, ["a"])
         assert told(world.agents[name], "ledger.discontinued") == []
+
+
+def test_a_site_whose_own_run_is_not_private_is_told_of_in_every_round(tmp_path: Path) -> None:
+    def without_ledger(world: World) -> None:
+        world.agents["a"].config = world.config.model_copy(update={"privacy": None})
+
+    world = play(tmp_path, lambda a, number: None, rounds=2, before=without_ledger)
+    for name in ("b", "c"):
+        found = told(world.agents[name], "ledger.missing")
+        assert [(event["round"], event["sites"]) for event in found] == [(1, ["a"]), (2, ["a"])]
+        lines = [one for one in world.agents[name].lines if one["event"] == "ledgers_missing"]
+        assert [one["sites"] for one in lines] == [["a"], ["a"]]
+    assert told(world.agents["a"], "ledger.missing") == []  # it looks at none
 
 
 def test_a_log_has_what_was_charged_and_the_head_that_peers_saw(tmp_path: Path) -> None:

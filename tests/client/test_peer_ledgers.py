@@ -87,6 +87,15 @@ def test_what_does_not_continue_is_told_once_as_what_it_is(tmp_path: Path) -> No
     assert see(peers, 2, None) == "dropped"
 
 
+def test_who_never_shows_a_ledger_is_told_until_it_does(tmp_path: Path) -> None:
+    peers = joined(tmp_path)
+    assert see(peers, 1, None) == "missing"
+    assert see(peers, 2, None) == "missing"
+    assert see(peers, 3, Grown().grow(6).shown()) is None
+    later = joined(tmp_path, "later")
+    assert see(later, 1, None) == "missing"  # what it showed in another session was of another run
+
+
 def test_the_same_length_with_another_chain_is_altered_even_if_entries_are_forged(
     tmp_path: Path,
 ) -> None:
@@ -117,10 +126,10 @@ def test_the_next_session_goes_on_where_the_last_one_ended(tmp_path: Path) -> No
     assert joined(tmp_path, "three").look(1, {"x": Grown(9).grow(9).shown()}) == {"x": "begun-anew"}
     # A site of the same name in another federation is another site.
     assert joined(tmp_path, "other", "hearts").look(1, {"x": Grown(9).grow(9).shown()}) == {}
-    # Another data set, or none, is a session's own affair; the ledger of before is not forgotten.
+    # Another data set is a session's own affair; the ledger of before is not forgotten.
     peers = joined(tmp_path, "four")
     assert see(peers, 1, Grown(9).grow(2).shown(2, OTHER_SCOPE)) is None
-    assert see(joined(tmp_path, "five"), 1, None) is None
+    assert see(joined(tmp_path, "five"), 1, None) == "missing"
     assert see(joined(tmp_path, "six"), 1, ledger.grow(2).shown()) is None
 
 
