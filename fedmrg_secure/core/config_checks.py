@@ -238,13 +238,6 @@ def _not_private(config: RunConfig) -> Iterator[Finding]:
             "specialized part, which is trained without noise",
             "choose one_way, joint (both parts noised), or model.adapters: generic",
         )
-    if config.model.anchors == "prototype":
-        yield Finding(
-            ("model", "anchors"),
-            "is prototype: with privacy, sums over all of a site's records would leave without "
-            "noise",
-            "choose head, which follows from the noised head, or text",
-        )
     if config.model.dtype == "bfloat16":
         yield Finding(
             ("model", "dtype"),

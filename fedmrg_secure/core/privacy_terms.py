@@ -19,7 +19,8 @@ class PrivacyTerms:
         sampling_rate: q, the chance of each unit to be in a step.
         expected_batch: units of one step on average, what a step's noised sum is divided by.
         steps: noised steps of the whole run.
-        steps_per_round: of one training round.
+        steps_per_round: of one training round: the optimiser's, and one for class prototypes where
+            they are sent.
         max_records: of one unit in one step.
         clip_norm: L2 bound C on what one unit adds to a step's sum.
     """
@@ -47,14 +48,15 @@ def privacy_terms(config: RunConfig, site: str) -> PrivacyTerms:
     if privacy is None or population is None:
         raise ValueError(f"there are no privacy terms for {site}")
     training = config.training
+    steps = training.local_steps + (config.model.anchors == "prototype")
     return PrivacyTerms(
         unit=privacy.unit,
         delta=privacy.delta,
         population=population,
         sampling_rate=min(1.0, privacy.expected_batch / population),
         expected_batch=privacy.expected_batch,
-        steps=training.rounds * training.local_steps,
-        steps_per_round=training.local_steps,
+        steps=training.rounds * steps,
+        steps_per_round=steps,
         max_records=privacy.max_records if privacy.unit == "patient" else 1,
         clip_norm=privacy.clip_norm,
     )

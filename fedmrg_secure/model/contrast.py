@@ -59,14 +59,26 @@ def text_anchors(prompts: Tensor) -> Tensor:
 
 
 def prototype_sums(features: Tensor, statuses: Tensor) -> Tensor:
-    """The summed features of the classes that are POSITIVE, shape (C, d).
-
-    A record adds z / sqrt(|Pos|) to each of its classes, hence at most norm 1 in all.
+    """The summed features of the classes that are POSITIVE, shape (C, d): `prototype_shares`,
+    added over the records.
 
     Args:
         features: unit features z, shape (batch, d).
         statuses: shape (batch, C), int64.
     """
+    return _weights(statuses).T @ features
+
+
+def prototype_shares(features: Tensor, statuses: Tensor) -> Tensor:
+    """What each record adds to the prototypes, shape (batch, C, d): z / sqrt(|Pos|) to each of its
+    POSITIVE classes, hence norm 1 in all, or 0 without one.
+
+    Args:
+        features, statuses: as for `prototype_sums`.
+    """
+    return _weights(statuses).unsqueeze(2) * features.unsqueeze(1)
+
+
+def _weights(statuses: Tensor) -> Tensor:
     positive = (statuses == Status.POSITIVE).float()  # (batch, C)
-    shares = positive / positive.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
-    return shares.T @ features
+    return positive / positive.sum(dim=1, keepdim=True).clamp(min=1).sqrt()

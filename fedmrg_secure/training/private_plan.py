@@ -71,6 +71,8 @@ def pass_event(
         return None
     generator.set_trainable(factorization.trainable(number))
     size = coordinates(noised_parts(generator, config.training))
+    if config.model.anchors == "prototype":
+        size = max(size, generator.prototypes.numel())  # the step of these has noise of its own
     sampling = PoissonSampling(private.terms.sampling_rate)
     noise = noise_of(private.noise_multiplier, size)
     return PrivacyEvent(noise, sampling, private.terms.steps_per_round)

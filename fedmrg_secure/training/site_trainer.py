@@ -26,6 +26,7 @@ from fedmrg_secure.training.drift import (
     step_corrections,
 )
 from fedmrg_secure.training.mixing import MIXES, mix_losses
+from fedmrg_secure.training.noised_prototypes import noised_prototypes
 from fedmrg_secure.training.private_checks import check_privately_trainable
 from fedmrg_secure.training.private_plan import pass_event, plan_private_training
 from fedmrg_secure.training.seeds import round_seed
@@ -266,19 +267,24 @@ class SiteTrainer:
 
     @torch.no_grad()
     def _keep_local_anchors(self) -> None:
-        """The site's own anchors of the next round: of its head or its records, before adding."""
+        """The site's own anchors of the next round, before adding: of its head, or of its records
+        where they are not private: with `joint` such anchors would reach all that is shared."""
         generator = self._generator
         if not generator.has_specialized:
             return
-        if generator.anchor_kind == "prototype":
+        if generator.anchor_kind == "prototype" and self._private is None:
             anchors = torch.nn.functional.normalize(self._feature_sums()[1], dim=-1)
         else:
             anchors = head_anchors(generator.diagnosis, generator.encoder.width)
         generator.local_anchors.copy_(anchors)
 
     def _prototypes(self) -> Tensor:
-        """The site's summed features over its number of records: norm at most 1, shape (C, d)."""
-        return self._feature_sums()[0] / len(self._records)
+        """The site's summed features over its number of records: norm at most 1, shape (C, d);
+        of a private run with noise, see `noised_prototypes`."""
+        if self._private is None:
+            return self._feature_sums()[0] / len(self._records)
+        size = self._config.training.batch_size
+        return noised_prototypes(self._generator, self._records, self._private, self._images, size)
 
     @torch.no_grad()
     def _feature_sums(self) -> tuple[Tensor, Tensor]:

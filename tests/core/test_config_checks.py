@@ -164,7 +164,6 @@ def test_sound_private_configurations_have_no_findings() -> None:
         ({"max_records": 9}, {}, ("privacy", "max_records")),
         ({}, {"training": {"boosting": "mutual"}}, ("training", "boosting")),
         ({}, {"training": {"boosting": "none"}}, ("training", "boosting")),
-        ({}, {"model": {"anchors": "prototype"}}, ("model", "anchors")),
         ({}, {"model": {"dtype": "bfloat16"}}, ("model", "dtype")),
         ({}, {"update": {"weighting": "records"}}, ("update", "weighting")),
     ],

@@ -14,6 +14,7 @@ from fedmrg_secure.core.types import CHEXPERT_CLASSES, Status
 from fedmrg_secure.model.contrast import (
     AnchorAttention,
     head_anchors,
+    prototype_shares,
     prototype_sums,
     text_anchors,
 )
@@ -74,6 +75,7 @@ def test_no_record_adds_more_than_norm_one_to_the_prototypes(table: np.ndarray, 
             torch.testing.assert_close(one[c], share)
         total += one
     torch.testing.assert_close(prototype_sums(features, labels), total)
+    torch.testing.assert_close(prototype_shares(features, labels).sum(dim=0), total)
 
 
 def test_attention_is_a_mean_of_anchors_by_nearness() -> None:
