@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from fedmrg_secure.data.task import public_corpus
 from fedmrg_secure.model.decoder import ReportTokenizer
 from fedmrg_secure.model.initialisation import status_phrases
 from fedmrg_secure.model.pretrained import BEGIN, BUILTIN_FOLDER, END, PAD, builtin_tokenizer
+from fedmrg_secure.training.schedule import warmup_then_cosine
 
 CORPUS_SEED: Final = 1
 CORPUS_SIZE: Final = 20_000
@@ -95,8 +95,9 @@ def pretrain(
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=0.01)
     order = torch.randperm(len(corpus))
     for step in range(steps):
+        rate = warmup_then_cosine(step, steps, peak=PEAK_LEARNING_RATE, warmup=WARMUP_STEPS)
         for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(step, steps)
+            group["lr"] = rate
         chosen = order[torch.arange(step * BATCH_SIZE, (step + 1) * BATCH_SIZE) % len(corpus)]
         prefix = _prefix(model, phrases, statuses[chosen])
         loss = _loss(model, tokenizer, [corpus[place] for place in chosen.tolist()], prefix)
@@ -164,13 +165,6 @@ def _loss(
     logits = model(inputs_embeds=inputs, use_cache=False, logits_to_keep=length).logits
     losses = functional.cross_entropy(logits.transpose(1, 2), tokens.targets, reduction="none")
     return ((losses * tokens.mask).sum(dim=1) / tokens.mask.sum(dim=1)).mean()
-
-
-def _learning_rate(step: int, steps: int) -> float:
-    if step < WARMUP_STEPS:
-        return PEAK_LEARNING_RATE * (step + 1) / WARMUP_STEPS
-    progress = (step - WARMUP_STEPS) / max(1, steps - WARMUP_STEPS)
-    return PEAK_LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +39,7 @@ from fedmrg_secure.model.encoder import VisionEncoder
 from fedmrg_secure.model.initialisation import initialise
 from fedmrg_secure.model.pretrained import BUILTIN_FOLDER, ENCODER_FILE
 from fedmrg_secure.training.objectives import diagnosis_loss
+from fedmrg_secure.training.schedule import warmup_then_cosine
 
 STUDIES_SEED: Final = 2
 STUDIES: Final = 16_000
@@ -63,8 +63,9 @@ def pretrain(studies: Sequence[Record], steps: int) -> VisionEncoder:
     optimiser = torch.optim.AdamW(values, lr=PEAK_LEARNING_RATE, weight_decay=0.02)
     random = np.random.default_rng(_SEED)
     for step in range(steps):
+        rate = warmup_then_cosine(step, steps, peak=PEAK_LEARNING_RATE, warmup=WARMUP_STEPS)
         for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(step, steps)
+            group["lr"] = rate
         chosen = random.integers(len(studies), size=BATCH_SIZE)
         logits = head(encoder(_tensor(films[chosen])).pooled)  # (batch, C, 4)
         loss = diagnosis_loss(logits, statuses[chosen], None).mean()
@@ -110,13 +111,6 @@ def _films(studies: Sequence[Record]) -> npt.NDArray[np.uint8]:
 
 def _tensor(films: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(films).unsqueeze(1).float().div(255)
-
-
-def _learning_rate(step: int, steps: int) -> float:
-    if step < WARMUP_STEPS:
-        return PEAK_LEARNING_RATE * (step + 1) / WARMUP_STEPS
-    progress = (step - WARMUP_STEPS) / max(1, steps - WARMUP_STEPS)
-    return PEAK_LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 if __name__ == "__main__":
