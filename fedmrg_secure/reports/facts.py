@@ -73,7 +73,7 @@ def settings(config: RunConfig) -> tuple[Fact, ...]:
         Fact("Encoder, decoder", f"{model.encoder}, {model.decoder}"),
         Fact(
             "Local training",
-            f"{plural(training.local_steps, 'step')} of {plural(training.batch_size, 'record')} "
+            f"{plural(training.local_steps, 'step')} of {_drawn(config)} "
             f"in each of {plural(training.rounds, 'round')}",
         ),
         Fact("Clip bound", f"L2 norm {update.clip_norm:g} of one site's update"),
@@ -101,6 +101,8 @@ def method(config: RunConfig) -> tuple[Fact, ...]:
         Fact("Factorisation", f"{_FACTORIZATIONS[update.factorization]}; rank {update.rank}"),
         Fact("Sent in full", _sent_in_full(config)),
     ]
+    if model.freeze:
+        facts.append(Fact("Kept as it began", ", ".join(model.freeze)))
     if training.proximal_weight:
         facts.append(Fact("FedProx", f"mu {training.proximal_weight:g}"))
     if training.moon_weight:
@@ -233,6 +235,14 @@ def _drift(training: TrainingConfig) -> str:
     if not writes and not sees:
         return "not corrected"
     return f"taken back: {writes:.0%} in what writes, {sees:.0%} in all else"
+
+
+def _drawn(config: RunConfig) -> str:
+    """What one step sees."""
+    privacy = config.privacy
+    if privacy is None:
+        return plural(config.training.batch_size, "record")
+    return f"{privacy.expected_batch:g} {privacy.unit}s on average, drawn by coin,"
 
 
 def _adapters(config: RunConfig) -> str:

@@ -81,6 +81,7 @@ def test_a_private_run_shows_its_epsilon_by_site_and_any_other_says_that_it_has_
     changed = yaml.safe_load((root / "config.yaml").read_text())
     changed["privacy"] = {"target_epsilon": 4, "expected_batch": 8}
     changed["training"]["boosting"] = "one_way"
+    changed["model"]["freeze"] = ["projector", "prompts"]
     (root / "config.yaml").write_text(yaml.safe_dump(changed))
     begun = {fact.label: fact.value for fact in security(read_run(root))}
     assert "not known here" in begun["Epsilon by site"]
@@ -100,6 +101,11 @@ def test_a_private_run_shows_its_epsilon_by_site_and_any_other_says_that_it_has_
     page = write_report(root).read_text(encoding="utf-8")
     assert "Epsilon at Cedar Valley Clinic" in page
     assert "private for each patient: epsilon <b>3.988</b> at delta 1e-05" in page
+    assert "could not open. What a site sends" in page
+    assert "of 8 patients on average, drawn by coin, in each of" in page
+    trained = {fact.label: fact.value for fact in method(read_run(root).config)}
+    assert trained["Kept as it began"] == "projector, prompts"
+    assert "projector" not in trained["Sent in full"]
     assert not any(label.startswith("Ledger of") for label in facts)
     assert "no second run gives this model" in page
     counts = ParameterCounts(1_321_576, 885_888, 399_848, 43_008, 435_688, 45_568)
