@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from fedmrg_secure.core.config import RunConfig
+from fedmrg_secure.core.types import CHEXPERT_CLASSES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 
@@ -86,7 +87,7 @@ def _kind(annotation: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_kind(each) for each in arguments)
     if origin in (list, tuple):
-        return "list of texts"
+        return "list of texts" if arguments[0] is str else f"list of {_kind(arguments[0])}"
     if origin is dict:
         value = arguments[1]
         return "keys with lists of texts" if value not in _NAMES else f"keys with {_NAMES[value]}s"
@@ -100,9 +101,9 @@ def _default(found: FieldInfo) -> str:
     assert value is not PydanticUndefined
     if value is None or value == {}:
         return "none"
-    if isinstance(value, tuple):
+    if value == CHEXPERT_CLASSES:
         return "the 14 of CheXpert"
-    if isinstance(value, list):
+    if isinstance(value, tuple | list):
         return f"`[{', '.join(value)}]`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
