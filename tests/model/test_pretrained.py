@@ -65,6 +65,16 @@ def test_a_tampered_asset_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         _load("builtin")
 
 
+def test_a_tampered_encoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(BUILTIN_FOLDER, tmp_path / "base")
+    monkeypatch.setattr(pretrained, "BUILTIN_FOLDER", tmp_path / "base")
+    pretrained.builtin_encoder_weights()
+    file = tmp_path / "base" / pretrained.ENCODER_FILE
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(AssetTampered, match=r"encoder\.safetensors"):
+        pretrained.builtin_encoder_weights()
+
+
 def test_a_folder_is_a_decoder(
     build: Callable[..., ReportGenerator], tmp_path: Path, images: torch.Tensor
 ) -> None:
