@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
@@ -33,7 +32,7 @@ from fedmrg_secure.data.task import public_corpus
 from fedmrg_secure.model.decoder import ReportTokenizer
 from fedmrg_secure.model.initialisation import status_phrases
 from fedmrg_secure.model.pretrained import BEGIN, BUILTIN_FOLDER, END, PAD, builtin_tokenizer
-from fedmrg_secure.training.schedule import warmup_then_cosine
+from fedmrg_secure.training.pretraining import minimise
 
 CORPUS_SEED: Final = 1
 CORPUS_SIZE: Final = 20_000
@@ -92,21 +91,22 @@ def pretrain(
     phrases = backend(status_phrases(CHEXPERT_CLASSES), add_special_tokens=False)["input_ids"]
     statuses = torch.tensor([[int(status) for status in label_report(text)] for text in corpus])
     model = LlamaForCausalLM(base_config(len(backend)))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=0.01)
     order = torch.randperm(len(corpus))
-    for step in range(steps):
-        rate = warmup_then_cosine(step, steps, peak=PEAK_LEARNING_RATE, warmup=WARMUP_STEPS)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+
+    def loss_of(step: int) -> Tensor:
         chosen = order[torch.arange(step * BATCH_SIZE, (step + 1) * BATCH_SIZE) % len(corpus)]
         prefix = _prefix(model, phrases, statuses[chosen])
-        loss = _loss(model, tokenizer, [corpus[place] for place in chosen.tolist()], prefix)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        if step % 100 == 0 or step == steps - 1:
-            print(f"step {step}  loss {loss.item():.3f} nats/token", file=sys.stderr, flush=True)  # noqa: T201
+        return _loss(model, tokenizer, [corpus[place] for place in chosen.tolist()], prefix)
+
+    minimise(
+        loss_of,
+        list(model.parameters()),
+        steps,
+        peak=PEAK_LEARNING_RATE,
+        warmup=WARMUP_STEPS,
+        weight_decay=0.01,
+        unit="nats/token",
+    )
     return model
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedmrg_secure.core.types import (
     CHEXPERT_CLASSES,
@@ -39,7 +39,7 @@ from fedmrg_secure.model.encoder import VisionEncoder
 from fedmrg_secure.model.initialisation import initialise
 from fedmrg_secure.model.pretrained import BUILTIN_FOLDER, ENCODER_FILE
 from fedmrg_secure.training.objectives import diagnosis_loss
-from fedmrg_secure.training.schedule import warmup_then_cosine
+from fedmrg_secure.training.pretraining import minimise
 
 STUDIES_SEED: Final = 2
 STUDIES: Final = 16_000
@@ -59,22 +59,22 @@ def pretrain(studies: Sequence[Record], steps: int) -> VisionEncoder:
     head = DiagnosisHead(PRETRAINED_ENCODER_WIDTH, len(CHEXPERT_CLASSES))
     initialise(encoder, label="public encoder", seed=_SEED)
     initialise(head, label=_HEAD, seed=_SEED)
-    values = [*encoder.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(values, lr=PEAK_LEARNING_RATE, weight_decay=0.02)
     random = np.random.default_rng(_SEED)
-    for step in range(steps):
-        rate = warmup_then_cosine(step, steps, peak=PEAK_LEARNING_RATE, warmup=WARMUP_STEPS)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+
+    def loss_of(_step: int) -> Tensor:
         chosen = random.integers(len(studies), size=BATCH_SIZE)
         logits = head(encoder(_tensor(films[chosen])).pooled)  # (batch, C, 4)
-        loss = diagnosis_loss(logits, statuses[chosen], None).mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(values, 1.0)
-        optimiser.step()
-        if step % 100 == 0 or step == steps - 1:
-            print(f"step {step}  loss {loss.item():.3f} nats/class", file=sys.stderr, flush=True)  # noqa: T201
+        return diagnosis_loss(logits, statuses[chosen], None).mean()
+
+    minimise(
+        loss_of,
+        [*encoder.parameters(), *head.parameters()],
+        steps,
+        peak=PEAK_LEARNING_RATE,
+        warmup=WARMUP_STEPS,
+        weight_decay=0.02,
+        unit="nats/class",
+    )
     return encoder
 
 

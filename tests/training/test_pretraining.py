@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedmrg_secure.training.schedule import warmup_then_cosine
+from fedmrg_secure.training.pretraining import warmup_then_cosine
 
 
 def test_the_rate_rises_evenly_and_falls_by_half_a_cosine() -> None:
