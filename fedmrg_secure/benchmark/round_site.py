@@ -136,7 +136,7 @@ def _site(
         coordinator=client,
         store=store,
         private=private,
-        signed=SigningRecord(store.folder),
+        signed=SigningRecord(store.folder, manifest.quorum),
         records=1,
         trainer=cast(Any, _Untrained(kit.identity.name, manifest.value_count)),
         factorization=factorization_of(manifest.value_count),

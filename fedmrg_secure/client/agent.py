@@ -210,7 +210,7 @@ def _join(
         )
     if peers is not None:
         peers.join()
-    signed = SigningRecord(store.folder)
+    signed = SigningRecord(store.folder, manifest.quorum)
     if manifest.round_keys and (lost := signed.restore(log.events(), session)):
         progress.emit("signing_record_restored", rounds=list(lost))
     site = Site(
@@ -253,7 +253,7 @@ def _take_part_until_the_end(site: Site, heart: Heart) -> None:
             return
         elif _awaits_acknowledgement(status, applied):
             acknowledge(site, applied)
-        elif _must_stay_out(site, status):
+        elif _must_stay_out(site, status, applied):
             site.progress.enter("staying out", status.round)
             heart.fall_silent()
         elif _is_open_to(site, status, applied):
@@ -282,17 +282,21 @@ def _awaits_acknowledgement(status: SessionStatus, applied: Applied) -> bool:
     )
 
 
-def _must_stay_out(site: Site, status: SessionStatus) -> bool:
+def _must_stay_out(site: Site, status: SessionStatus, applied: Applied) -> bool:
     """The round counts on this site, which may have signed in it what it does not know any more.
 
-    It has lost its signing record of the round, or its nonce, and is not to be waited for.
+    It has lost its signing record of the round, its nonce, or the encrypted update that it has
+    committed to, and is not to be waited for.
     """
     planned = status.plan is not None and site.name in status.plan.sites
-    if not planned or status.round_phase in _OVER:
+    if not planned or status.round_phase in _OVER or status.round == applied.round:
         return False
     signed = site.signed.of_round(status.round)
-    lost = signed is not None and signed.restored
-    return lost or not site.store.has_nonce(status.round)
+    if signed is not None and signed.restored:
+        return True
+    if signed is not None and signed.upload_root and site.store.outgoing(signed.plan) is None:
+        return True
+    return not site.store.has_nonce(status.round)
 
 
 def _is_open_to(site: Site, status: SessionStatus, applied: Applied) -> bool:

@@ -31,7 +31,7 @@ def commit(site: Site, plan: RoundPlan, digest: bytes, outgoing: Outgoing) -> No
     """
     if site.status().committed:
         return
-    sealed = seal_shares(site, plan, digest)
+    sealed = _deposit(site, plan, digest)
     site.signed.commit(plan.round, outgoing.merkle_root, root_of(sealed).hex())
     ledger = _own_head(site, plan)
     site.log(
@@ -87,9 +87,7 @@ def certify_inclusion(site: Site, plan: RoundPlan, digest: bytes, cohort: Checke
     calls = site.coordinator.certified
     inclusion = calls.inclusion(plan.round).inclusion
     statement = check_inclusion(site, plan, digest, cohort, inclusion)
-    site.signed.sign_inclusion(
-        plan.round, statement.hex(), inclusion.sites, least=site.manifest.min_sites
-    )
+    site.signed.sign_inclusion(plan.round, statement.hex(), inclusion.sites)
     site.log(
         {
             "type": "inclusion.signed",
@@ -108,6 +106,15 @@ def certify_inclusion(site: Site, plan: RoundPlan, digest: bytes, cohort: Checke
     except (WrongPhase, WrongRound):
         return False
     return True
+
+
+def _deposit(site: Site, plan: RoundPlan, digest: bytes) -> tuple[bytes, ...]:
+    """This site's sealed shares; sealing is randomised, and what is committed to stays the same."""
+    kept = site.store.deposit(digest.hex())
+    if kept is None:
+        kept = seal_shares(site, plan, digest)
+        site.store.save_deposit(digest.hex(), kept)
+    return kept
 
 
 def _own_head(site: Site, plan: RoundPlan) -> c.LedgerHead | None:

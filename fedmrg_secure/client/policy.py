@@ -119,6 +119,7 @@ def check_plan(
     plan: RoundPlan,
     manifest: SessionManifest,
     *,
+    round_number: int,
     site: str,
     nonce: bytes,
     base_state_hash: str,
@@ -133,6 +134,7 @@ def check_plan(
     problems = [
         text
         for broken, text in (
+            (plan.round != round_number, f"it was shown as that of round {round_number}"),
             (site not in cohort, "this site is not in the cohort"),
             (site in cohort and cohort[site].nonce != nonce, "it does not hold this site's nonce"),
             (not set(cohort) <= set(manifest.sites), "the cohort has a site outside the session"),

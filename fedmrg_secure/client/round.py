@@ -87,6 +87,7 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     check_plan(
         plan,
         site.manifest,
+        round_number=round_number,
         site=site.name,
         nonce=nonce,
         base_state_hash=applied.model_hash,
@@ -94,13 +95,16 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     )
     digest = plan_hash(site.session, plan)
     if site.manifest.round_keys:
-        site.signed.begin(SignedRound(round_number, applied.model_hash, digest.hex()))
+        site.signed.begin(
+            SignedRound(round_number, applied.model_hash, digest.hex(), sites=plan.sites)
+        )
     site.log(
         {
             "type": "round.planned",
             "round": round_number,
             "plan_hash": digest.hex(),
             "base_state_hash": applied.model_hash,
+            "cohort": list(plan.sites),
         }
     )
     outgoing = site.store.outgoing(digest.hex())
@@ -122,6 +126,8 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     if cohort is None or site.name in cohort.statement.sites:
         with watch.measure("upload"):
             site.progress.enter("uploading", round_number)
+            if cohort is not None:
+                site.signed.send(round_number)
             accepted = _upload(site, round_number, digest, outgoing)
     if cohort is not None:
         with watch.measure("certify"):

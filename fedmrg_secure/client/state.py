@@ -9,7 +9,8 @@
     state/keys/round-HASH.key     this site's own key of the round in hand (mode 0600)
     state/signed.json             what this site has signed of each round
     state/nonce.json              this site's nonce of the round in hand
-    state/outgoing/               the encrypted update of the round in hand, not yet acknowledged
+    state/outgoing/               the encrypted update and sealed key shares of the round in hand,
+                                  not yet acknowledged
     state/finished                the session has finished
 
 `client.private_store` has what is the site's alone. A round here is one of the protocol: a pass.
@@ -21,7 +22,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Final
@@ -39,6 +40,7 @@ from fedmrg_secure.update.layout import Layout
 
 SharedState = Mapping[str, npt.NDArray[np.float32]]
 _UPLOAD: Final = "upload.json"
+_DEPOSIT: Final = "deposit.json"
 ANEW: Final = "move the state folder away to join anew from the session's start"
 """What helps against a broken file of the site's own."""
 
@@ -266,6 +268,22 @@ class SiteStore:
         }
         write_durably(folder / _UPLOAD, json.dumps(content).encode())
         return Outgoing(plan_hash, chunk_hashes, root, total_bytes, folder)
+
+    def deposit(self, plan_hash: str) -> tuple[bytes, ...] | None:
+        """The shares of this site's key as it has sealed them under this plan; None before."""
+        try:
+            content = json.loads((self._outgoing_folder / _DEPOSIT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        if content.get("plan_hash") != plan_hash:
+            return None
+        return tuple(bytes.fromhex(value) for value in content["sealed"])
+
+    def save_deposit(self, plan_hash: str, sealed: Sequence[bytes]) -> None:
+        """Keep the sealed shares beside the update: sealing is randomised, and another sealing
+        would be another commitment. Durable on return."""
+        content = {"plan_hash": plan_hash, "sealed": [value.hex() for value in sealed]}
+        write_durably(self._outgoing_folder / _DEPOSIT, json.dumps(content).encode())
 
     def clear_outgoing(self) -> None:
         """Remove the encrypted update of the round in hand."""

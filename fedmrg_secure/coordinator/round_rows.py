@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
@@ -25,6 +26,20 @@ def load_round(tx: Connection, number: int | None = None) -> RoundState | None:
     row = tx.execute(query).one_or_none()
     if row is None:
         return None
+    aborted = (
+        select(t.ROUND)
+        .where(
+            t.ROUND.c.number < row.number,
+            t.ROUND.c.base_state == row.base_state,
+            t.ROUND.c.phase == int(RoundPhase.ABORTED),
+        )
+        .order_by(t.ROUND.c.number)
+    )
+    earlier = tuple(_round(tx, each) for each in tx.execute(aborted))
+    return replace(_round(tx, row), earlier=earlier)
+
+
+def _round(tx: Connection, row: Any) -> RoundState:
     members = tx.execute(select(t.PARTICIPATION).where(t.PARTICIPATION.c.round == row.number)).all()
     holders = tx.execute(
         select(t.HOLDER).where(t.HOLDER.c.round == row.number).order_by(t.HOLDER.c.site)

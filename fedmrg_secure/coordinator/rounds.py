@@ -41,7 +41,7 @@ from fedmrg_secure.protocol.messages import (
     IncludedSite,
     RoundPlan,
 )
-from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
+from fedmrg_secure.protocol.phases import SessionPhase
 from fedmrg_secure.protocol.statements import inclusion_due
 
 _LONGEST_WAIT_S = 0.25
@@ -224,7 +224,7 @@ def _open_round_or_finish(session: Session) -> bool:
             f"{aborted} rounds in a row were aborted, at last because {state.round.reason}",
         )
         return True
-    _commit_round(session, s.RoundState(last + 1, RoundPhase.ANNOUNCING, session.state_hash))
+    _commit_round(session, s.next_round(state.round, session.state_hash))
     return True
 
 

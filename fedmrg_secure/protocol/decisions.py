@@ -142,14 +142,46 @@ def _announcing(
     enough = len(ready) >= min_sites
     if enough and quorum is not None:
         enough = len(ready) >= quorum.threshold(len(ready))
-    if enough and (ready == live or overdue):
+    bound = "" if quorum is None else _bound(round_state, ready, quorum)
+    if enough and not bound and (ready == live or overdue):
         return MakePlan(tuple(sorted(ready)))
+    if overdue and enough:
+        return AbortRound("sites-missing", bound)
     if overdue:
         return AbortRound(
             "announcements-late",
             f"{len(ready)} sites announced themselves, {min_sites} are needed",
         )
     return Wait()
+
+
+def _bound(round_state: RoundState, ready: frozenset[str], quorum: Quorum) -> str:
+    """Why these sites would not take part, or not come to a sum, with updates that were sent in an
+    aborted round; empty if nothing is in the way."""
+    for one in round_state.earlier:
+        sent = quorum.is_certified(one.cohort_signers, one.cohort, one.certified)
+        if sent and not quorum.overlap(one.cohort, ready):
+            return (
+                f"updates were sent in round {one.number}, and too few of its sites are back to "
+                f"send them again: {', '.join(sorted(set(one.cohort) - ready))} are missing"
+            )
+    if absent := _repeated(round_state) - ready:
+        return _included_set_missing(absent).reason
+    return ""
+
+
+def _repeated(round_state: RoundState) -> frozenset[str]:
+    """The included set that sites may have signed for the same updates; empty if there is none."""
+    proposed = [one.included for one in round_state.earlier if one.certified and one.included]
+    return frozenset(proposed[-1]) if proposed else frozenset()
+
+
+def _included_set_missing(absent: frozenset[str]) -> AbortRound:
+    return AbortRound(
+        "sites-missing",
+        "sites have signed for a sum of these updates and sign for no other one: "
+        f"{', '.join(sorted(absent))} must come back",
+    )
 
 
 def _committing(
@@ -163,6 +195,9 @@ def _committing(
     done = live & round_state.committed.keys()
     waiting = (live & frozenset(round_state.cohort)) - done
     needed = max(min_sites, quorum.threshold(len(round_state.cohort)))
+    repeated = _repeated(round_state)
+    if absent := repeated - done - (frozenset() if overdue else waiting):
+        return _included_set_missing(absent)
     if len(done) >= needed and (not waiting or overdue):
         return FixCohort(tuple(sorted(done)))
     if overdue or len(done | waiting) < needed:
@@ -254,8 +289,11 @@ def _uploading(
             "key-maker-lost",
             f"{round_state.plan.key_maker} was lost before it published the key",
         )
+    repeated = _repeated(round_state)
+    if absent := repeated - done - (frozenset() if overdue else waiting):
+        return _included_set_missing(absent)
     if len(done) >= min_sites and (not waiting or overdue):
-        return FixIncluded(tuple(sorted(done)))
+        return FixIncluded(tuple(sorted(repeated or done)))
     if len(done | waiting) < min_sites:
         return AbortRound(
             "cohort-too-small",

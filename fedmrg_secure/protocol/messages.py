@@ -182,6 +182,8 @@ class SessionStatus:
                 raise InvalidMessage("closed_rounds do not ascend")
         for number in self.closed_rounds:
             check_range("closed_rounds", number, 1, max(self.round, 1))
+        if self.plan is not None and self.plan.round != self.round:
+            raise InvalidMessage("plan is of another round")
 
 
 @dataclass(frozen=True, slots=True)

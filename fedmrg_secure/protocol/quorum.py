@@ -4,6 +4,9 @@ With n sites in a cohort and at most T of them colluding with the coordinator, t
 included sets can be certified in one round only if 2t - n <= T: each needs t co-signatures, an
 honest site signs one of them at most, so t - T honest ones stand behind each, together at most
 n - T. The threshold below is the smallest t with t > (n + T) / 2, which excludes it.
+
+A round that is aborted and repeated carries the same updates, so the same must hold for sets of two
+plans, with n the sites of either: that is what `overlap` asks.
 """
 
 from __future__ import annotations
@@ -33,6 +36,13 @@ class Quorum:
         Above `cohort` where the cohort is too small for T colluders: nothing can be certified.
         """
         return (cohort + self.colluders) // 2 + 1
+
+    def overlap(self, first: Collection[str], second: Collection[str]) -> bool:
+        """Whether any two certificates, one of each cohort, have an honest co-signer in common."""
+        either = frozenset(first) | frozenset(second)
+        return self.threshold(len(first)) + self.threshold(len(second)) > (
+            len(either) + self.colluders
+        )
 
     def is_certified(
         self, signers: Collection[str], cohort: Collection[str], named: Collection[str]

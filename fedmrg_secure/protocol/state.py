@@ -70,6 +70,7 @@ class RoundState:
         acknowledged: model hash of each site that applied the sum.
         model_hash: what the round led to; empty unless CLOSED.
         reason: why it was aborted; else empty.
+        earlier: aborted rounds from the same base state, whose updates this round carries again.
     """
 
     number: int
@@ -88,6 +89,7 @@ class RoundState:
     acknowledged: Mapping[str, bytes] = field(default_factory=dict)
     model_hash: bytes = b""
     reason: str = ""
+    earlier: tuple[RoundState, ...] = ()
 
     @property
     def over(self) -> bool:
@@ -98,6 +100,16 @@ class RoundState:
     def cohort(self) -> tuple[str, ...]:
         """The plan's sites; empty before there is one."""
         return self.plan.sites if self.plan else ()
+
+
+def next_round(last: RoundState | None, base_state: bytes) -> RoundState:
+    """The round after `last`, None before the first, from the state `base_state`."""
+    if last is None:
+        return RoundState(1, RoundPhase.ANNOUNCING, base_state)
+    earlier: tuple[RoundState, ...] = ()
+    if last.phase is RoundPhase.ABORTED:
+        earlier = (*last.earlier, replace(last, earlier=()))
+    return RoundState(last.number + 1, RoundPhase.ANNOUNCING, base_state, earlier=earlier)
 
 
 def check_round(round_state: RoundState, number: int) -> None:

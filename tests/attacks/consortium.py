@@ -330,7 +330,7 @@ class Consortium:
                 )
             ),
             store=store,
-            signed=SigningRecord(store.folder),
+            signed=SigningRecord(store.folder, self.manifest.quorum),
             ledger=None,
             peers=None,
             parameters=SchemeParameters.from_json(self.manifest.scheme_parameters),
@@ -367,7 +367,9 @@ class Consortium:
 def commit_and_certify(coordinator: Coordinator, member: Member) -> Any:
     """A site's part of a round up to its upload; the checked cohort, or None."""
     site, plan, digest = member.site, coordinator.plan, coordinator.plan_hash
-    site.signed.begin(SignedRound(plan.round, plan.base_state_hash.hex(), digest.hex()))
+    site.signed.begin(
+        SignedRound(plan.round, plan.base_state_hash.hex(), digest.hex(), sites=plan.sites)
+    )
     scheme = scheme_to_encrypt(site, plan, digest)
     residues = encrypt(scheme, member.values)
     outgoing = site.store.write_outgoing(digest.hex(), [residues.tobytes()])
@@ -376,6 +378,7 @@ def commit_and_certify(coordinator: Coordinator, member: Member) -> Any:
     if cohort is not None:
         assert merkle_root([leaf_hash(residues.tobytes())]).hex() == outgoing.merkle_root
         member.site.residues = residues
+        site.signed.send(plan.round)
     return cohort
 
 

@@ -163,6 +163,7 @@ def test_a_session_without_this_site_is_refused() -> None:
 
 def plan_check(plan: RoundPlan, **changes: object) -> None:
     arguments: dict[str, object] = {
+        "round_number": PLAN.round,
         "site": "a",
         "nonce": NONCE,
         "base_state_hash": bytes(32).hex(),
@@ -180,6 +181,7 @@ def test_a_sound_plan_is_accepted() -> None:
     [
         (replace(PLAN, cohort=PLAN.cohort[:1], key_maker="a"), {}, "only 1 sites"),
         (replace(PLAN, cohort=PLAN.cohort[1:]), {}, "not in the cohort"),
+        (PLAN, {"round_number": PLAN.round + 1}, f"shown as that of round {PLAN.round + 1}"),
         (PLAN, {"nonce": bytes(32)}, "nonce"),
         (PLAN, {"base_state_hash": HASH}, "another model state"),
         (PLAN, {"transcript": bytes([1]) * 32}, "another history"),

@@ -475,7 +475,8 @@ class TestDropouts:
     def test_five_are_too_many_and_the_next_round_works(
         self, make_bench: MakeBench, phase: P
     ) -> None:
-        bench = make_bench(TEN, rounds=1, values=200)
+        """With the five that are left, or once the others are back where updates were sent."""
+        bench = make_bench(TEN, rounds=1, values=200, round_deadline_ms=40_000)
         gone = someone(TEN, 5, 3)
         left = tuple(name for name in TEN if name not in gone)
         bench.advance(phase)
@@ -484,15 +485,53 @@ class TestDropouts:
         assert store.aggregate(1) is None
         assert store.blobs() == set()
         assert not any(store.deposits(1, kind) for kind in Kind)
-        bench.advance(P.CLOSED, *left)
-        assert bench.round.number == 2
-        assert set(bench.round.included) == set(left)
-        assert {tuple(set(bench.sites[name].state)) for name in left} == {(expected_sum(bench, 2),)}
+        sent = phase in (P.UPLOADING, P.INCLUDING, P.AGGREGATED)
+        if sent:
+            bench.advance(P.ABORTED, *left)
+            assert bench.round.number == 2
+            assert bench.round.reason.startswith("updates were sent in round 1, and too few")
+            assert all(name in bench.round.reason for name in gone)
+        proposed = left if phase is P.UPLOADING else TEN  # five had sent, five were gone
+        present = TEN if sent else left
+        bench.advance(P.CLOSED, *present)
+        assert bench.round.number == 2 + sent
+        assert set(bench.round.included) == set(proposed if sent else left)
+        for name in present:
+            assert set(bench.sites[name].state) == {expected_sum(bench, bench.round.number)}
         client = bench.clients[gone[0]]
         with pytest.raises(NotAvailable):
             client._ask("FetchOpening", c.FetchOpening(), c.Opening, round_number=1)
-        bench.sites[gone[0]].act(client)  # type: ignore[arg-type]
-        assert set(bench.sites[gone[0]].state) == {expected_sum(bench, 2)}
+        if not sent:
+            bench.sites[gone[0]].act(client)  # type: ignore[arg-type]
+            assert set(bench.sites[gone[0]].state) == {expected_sum(bench, 2)}
+
+    def test_a_set_that_sites_may_have_signed_is_the_next_round_s_too(
+        self, make_bench: MakeBench
+    ) -> None:
+        """Nine were in it; the tenth is back and sends too, and is left out of the sum."""
+        bench = make_bench(TEN, rounds=1, values=200)
+        bench.advance(P.UPLOADING)
+        bench.advance(P.INCLUDING, *TEN[:9])
+        assert bench.round.included == TEN[:9]
+        bench.advance(P.ABORTED, *TEN[:5])
+        bench.advance(P.UPLOADING)
+        bench.restart()  # what was proposed is known after a restart too
+        bench.advance(P.CLOSED)
+        assert (bench.round.number, bench.round.included) == (2, TEN[:9])
+
+    def test_without_a_site_of_that_set_no_other_one_is_proposed(
+        self, make_bench: MakeBench
+    ) -> None:
+        bench = make_bench(TEN, rounds=1, values=200)
+        bench.advance(P.INCLUDING)
+        bench.advance(P.ABORTED, *TEN[:5])
+        bench.advance(P.COMMITTING)
+        bench.advance(P.ABORTED, *TEN[1:])
+        assert bench.round.number == 2
+        assert f"{TEN[0]} must come back" in bench.round.reason
+        assert bench.round.included == ()
+        bench.advance(P.CLOSED)
+        assert bench.round.included == TEN
 
     def test_once_enough_share_sums_are_there_nobody_else_is_needed_to_open(
         self, make_bench: MakeBench
@@ -519,8 +558,9 @@ class TestUnanimous:
         bench.advance(phase)
         bench.advance(P.ABORTED, *FOUR[1:])
         assert "co-signed" in bench.round.reason
-        bench.advance(P.CLOSED, *FOUR[1:])
-        assert set(bench.round.included) == set(FOUR[1:])
+        back = FOUR if phase is P.INCLUDING else FOUR[1:]  # they may have signed for all four
+        bench.advance(P.CLOSED, *back)
+        assert set(bench.round.included) == set(back)
 
     def test_who_is_not_named_need_not_sign(self, make_bench: MakeBench) -> None:
         bench = make_bench(certificate="unanimous", rounds=1)

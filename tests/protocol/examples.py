@@ -1,5 +1,7 @@
 """Hypothesis strategies for every message, and keys to sign them."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from fedmrg_secure.core.merkle import merkle_root
@@ -47,7 +49,7 @@ def statuses(draw: st.DrawFn) -> m.SessionStatus:
         draw(st.sampled_from(RoundPhase)),
         draw(hashes),
         tuple(closed),
-        draw(st.none() | plans()),
+        draw(st.none() | plans().map(lambda plan: replace(plan, round=number))),
         *(draw(st.booleans()) for _ in range(4)),
         tuple(m.SiteStatus(site, draw(st.sampled_from(Presence))) for site in draw(sorted_names)),
         draw(st.booleans()),
