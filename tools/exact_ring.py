@@ -7,6 +7,7 @@ thing borrowed, from `cryptography`.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -123,6 +124,23 @@ def errors(data: bytes) -> list[int]:
     return [(each % 2**42).bit_count() - 21 for each in coins]
 
 
+def poly1305(key: bytes, data: bytes) -> bytes:
+    """RFC 8439, section 2.5."""
+    r = int.from_bytes(key[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
+    total = 0
+    for i in range(0, len(data), 16):
+        total = (total + int.from_bytes(data[i : i + 16] + b"\x01", "little")) * r % (2**130 - 5)
+    return ((total + int.from_bytes(key[16:], "little")) % 2**128).to_bytes(16, "little")
+
+
+def error_key(seed: bytes, plan_hash: bytes, index: int, values: list[int]) -> bytes:
+    """Of the errors of a chunk with these values, zeros included."""
+    once = hmac.digest(seed, tagged(b"fedmrg/content-mac/v1", plan_hash), "sha256")
+    mac = poly1305(once, int64s(values))
+    parts = (plan_hash, index.to_bytes(4, "big"), mac)
+    return hmac.digest(seed, tagged(b"fedmrg/error-key/v1", *parts), "sha256")
+
+
 def down(c: int, width: int) -> int:
     return (c * 2 ** (width + 1) + Q) // (2 * Q) % 2**width
 
@@ -164,10 +182,19 @@ def edit(good: bytes, data: bytes) -> dict[str, Any]:
 
 
 def encrypt(
-    plan_hash: bytes, k: int, s: list[int], error_key: bytes, v: list[int], scale: int, width: int
+    plan_hash: bytes,
+    k: int,
+    s: list[int],
+    error_key: bytes,
+    v: list[int],
+    scale: int,
+    width: int,
+    *,
+    first: int = 0,
 ) -> list[int]:
+    """A block; `first` is the place of its first coefficient in the chunk."""
     product = [a * b % Q for a, b in zip(crs(plan_hash, k), forward(s), strict=True)]
-    e = errors(stream(error_key, 0, 8 * N))
+    e = errors(stream(error_key, 0, 8 * (first + N))[8 * first :])
     return [
         down((mask + noise + scale * value) % Q, width)
         for mask, noise, value in zip(inverse(product), e, v, strict=True)

@@ -9,20 +9,22 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from exact_ring import Group
 from ledger_vectors import ledgers_file
 from primitive_vectors import (
+    budget_file,
     crs_file,
     encrypt_file,
     frames_file,
     noise_file,
     ntt_file,
-    shamir_file,
     switching_file,
 )
+from round_vectors import layout_file, sums_file
 from sealed_state_vectors import snapshots_file
+from shamir_vectors import shamir_file
+from share_vectors import decoding_file, shares_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocols" / "vectors" / "v1"
 FILES: dict[str, Callable[[], tuple[dict[str, str], list[Group]]]] = {
@@ -31,7 +33,12 @@ FILES: dict[str, Callable[[], tuple[dict[str, str], list[Group]]]] = {
     "noise": noise_file,
     "shamir": shamir_file,
     "switching": switching_file,
+    "budget": budget_file,
     "encrypt": encrypt_file,
+    "layout": layout_file,
+    "sums": sums_file,
+    "decoding": decoding_file,
+    "shares": shares_file,
     "frames": frames_file,
     "snapshots": snapshots_file,
     "ledgers": ledgers_file,

@@ -17,13 +17,12 @@ from exact_ring import (
     crs,
     crs_words,
     down,
-    edit,
     encrypt,
     error_bound,
+    error_key,
     errors,
     forward,
     frame_header,
-    int64s,
     inverse,
     largest_scale,
     noise_bound,
@@ -33,14 +32,12 @@ from exact_ring import (
     quadratic,
     reversed_bits,
     sha,
-    share,
-    share_bytes,
     stream,
     tagged,
     up,
     words,
-    words30,
 )
+
 
 def crs_file() -> tuple[dict[str, str], list[Group]]:
     tests = Tests()
@@ -101,63 +98,77 @@ def noise_file() -> tuple[dict[str, str], list[Group]]:
     tests.add("big endian", valid=False, coins=f"{2**42 - 1:016x}", errors=[21])
     for seed in (b"error key 1", b"error key 2"):
         key = hashlib.sha256(seed).digest()
-        e = errors(stream(key, 0, 8 * N))
-        digest = sha(bytes(each % 256 for each in e))
-        streams.add("a block's errors", key=key.hex(), first=e[:16], sha256=digest)
-    return {}, [
+        coins = stream(key, 0, 8 * N)
+        streams.add("a block's errors", **key_errors(key, errors(coins)))
+    wrong = {
+        "the stream from counter 1 on": errors(stream(key, 1, 8 * N)),
+        "words of big endian": errors(
+            b"".join(coins[i : i + 8][::-1] for i in range(0, len(coins), 8))
+        ),
+        "all 64 bits count": [
+            int.from_bytes(coins[i : i + 8], "little").bit_count() - 21
+            for i in range(0, len(coins), 8)
+        ],
+        "the upper 42 bits count": errors(words64([x >> 22 for x in from_words64(coins)])),
+        "the sign is the other": [-e for e in errors(coins)],
+    }
+    for name, e in wrong.items():
+        streams.add(name, valid=False, **key_errors(key, e))
+    notes = {"Reuse": "one stream of errors for two contents: what the derivation prevents"}
+    return notes, [
         {"type": "NoiseFromCoins", "tests": tests.made},
         {"type": "NoiseFromKey", "tests": streams.made},
+        error_keys(),
     ]
 
 
-def shamir_file() -> tuple[dict[str, str], list[Group]]:
-    rules = [[3, 1, 4], [1, 5, 9], [2, 6, 5]]
-    coefficients = [quadratic([x * 10**8 for x in rule]) for rule in rules]
-    shares = {holder: share(coefficients, holder) for holder in (1, 2, 3, 5, 256)}
-    made = Tests()
-    for holder, values in shares.items():
-        data = share_bytes(holder, values)
-        made.add(
-            f"holder {holder}",
-            holder=holder, first=values[:8], bytesPrefix=data[:40].hex(), bytesSha256=sha(data),
-        )  # fmt: skip
-    drawn = Tests()
-    key = hashlib.sha256(b"sharing").digest()
-    two = [word for word in words30(stream(key, 0, 4 * (2 * N + 64))) if word < Q][: 2 * N]
-    for m in (1, 2):
-        part = two[(m - 1) * N : m * N]
-        drawn.add(f"c_{m}", key=key.hex(), m=m, first=part[:8], sha256=sha(words(part)))
-    together = Tests()
-    secret = sha(words(coefficients[0]))
-    for holders in ([1, 2, 3], [5, 256, 1], [1, 2, 3, 5, 256]):
-        together.add(f"holders {holders}", holders=holders, secretSha256=secret)
-    together.add("too few", valid=False, holders=[1, 2], secretSha256=secret)
-    together.add("a holder twice", valid=False, holders=[1, 2, 2], secretSha256=secret)
-    parsed = Tests()
-    good = share_bytes(2, shares[2])
-    wrong = {
-        "empty": b"",
-        "a byte too few": good[:-1],
-        "a byte too many": good + b"\0",
-        "holder 0": share_bytes(0, shares[2]),
-        "holder 1025": share_bytes(1025, shares[2]),
-        "another version": good[:7] + b"\x02" + good[8:],
-        "a coefficient that is q": share_bytes(2, [Q, *shares[2][1:]]),
-        "the last coefficient is 2^30 - 1": share_bytes(2, [*shares[2][:-1], 2**30 - 1]),
+def key_errors(key: bytes, e: list[int]) -> dict[str, Any]:
+    return {"key": key.hex(), "first": e[:16], "sha256": sha(bytes(each % 256 for each in e))}
+
+
+def words64(values: list[int]) -> bytes:
+    return b"".join(value.to_bytes(8, "little") for value in values)
+
+
+def from_words64(data: bytes) -> list[int]:
+    return [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data), 8)]
+
+
+def error_keys() -> Group:
+    """Keys of chunks' errors; a suggestion, since no other site ever sees one."""
+    tests = Tests()
+    seed = hashlib.sha256(b"seed of a round key").digest()
+    rule, count = [7, 1000003, 0], 2 * N
+    values = [each - 10000 for each in quadratic(rule, 20001, count)]
+    for index in (0, 1, 65535):
+        key = error_key(seed, PLAN, index, values)
+        tests.add(f"chunk {index}", index=index, valuesOffset=-10000, errorKey=key.hex())
+    other = [each + 1 for each in values]
+    key = error_key(seed, PLAN, 1, other)
+    tests.add("other values", index=1, valuesOffset=-9999, errorKey=key.hex())
+    key = error_key(seed, PLAN, 1, values)
+    tests.add(
+        "the key of another chunk",
+        valid=False, flags=("Reuse",), index=2, valuesOffset=-10000, errorKey=key.hex(),
+    )  # fmt: skip
+    tests.add(
+        "the key of other values",
+        valid=False, flags=("Reuse",), index=1, valuesOffset=-9999, errorKey=key.hex(),
+    )  # fmt: skip
+    key = error_key(seed, hashlib.sha256(b"another plan").digest(), 1, values)
+    tests.add(
+        "the key of another plan",
+        valid=False, flags=("Reuse",), index=1, valuesOffset=-10000, errorKey=key.hex(),
+    )  # fmt: skip
+    return {
+        "type": "ErrorKey",
+        "seed": seed.hex(),
+        "planHash": PLAN.hex(),
+        "valueCount": count,
+        "valuesRule": rule,
+        "valuesModulus": 20001,
+        "tests": tests.made,
     }
-    for name, data in {"well-formed": good, **wrong}.items():
-        parsed.add(name, valid=data is good, edit=edit(good, data), sha256=sha(data))
-    notes = {
-        "ShareBytes": "the bytes are holder 2's, cut or extended with zeros to edit.length, or "
-        "with edit.hex written at edit.offset"
-    }
-    group = {"threshold": 3, "coefficientRules": [[x * 10**8 for x in rule] for rule in rules]}
-    return notes, [
-        {"type": "ShamirShares", **group, "tests": made.made},
-        {"type": "ShamirCoefficients", "tests": drawn.made},
-        {"type": "ShamirCombine", **group, "tests": together.made},
-        {"type": "ShareBytes", **group, "tests": parsed.made},
-    ]
 
 
 def switching_file() -> tuple[dict[str, str], list[Group]]:
@@ -178,6 +189,29 @@ def switching_file() -> tuple[dict[str, str], list[Group]]:
         tests.add("cut off", valid=False, direction="up", value=y, output=y * Q >> width)
         groups.append({"type": "Switching", "wireBits": width, "q": Q, "tests": tests.made})
     return {}, groups
+
+
+def budget_file() -> tuple[dict[str, str], list[Group]]:
+    tests = Tests()
+    for width in WIDTHS:
+        for sites, bound in ((1, 1), (2, 2**20), (4, 10000), (4, 2**17), (50, 2**12), (1024, 8)):
+            scale = largest_scale(sites, bound, width)
+            tests.add(
+                f"{sites} sites, {bound} at most, {width} bits",
+                wireBits=width, sites=sites, maxAbsValue=bound, scale=scale,
+                noiseBound=noise_bound(sites, width), errorBound=error_bound(sites, scale, width),
+            )  # fmt: skip
+    scale, most = largest_scale(4, 10000, 20), noise_bound(4, 20)
+    right = {"scale": scale, "noiseBound": most, "errorBound": error_bound(4, scale, 20)}
+    for name, wrong in {
+        "a larger scale wraps around": {"scale": scale + 1},
+        "the error alone, without the wire's rounding": {"noiseBound": 4 * 21},
+        "one site's noise": {"noiseBound": noise_bound(1, 20)},
+        "an error where sums are exact": {"errorBound": 1},
+    }.items():
+        values = {**right, **wrong}
+        tests.add(name, valid=False, wireBits=20, sites=4, maxAbsValue=10000, **values)
+    return {}, [{"type": "Budget", "q": Q, "tests": tests.made}]
 
 
 def encrypt_file() -> tuple[dict[str, str], list[Group]]:
