@@ -171,7 +171,8 @@ def combine(
     Guarantee:
         With m shares, up to ``(m - threshold) // 2`` wrong ones are found and named without
         opening anything: the right shares are a word of a Reed-Solomon code, which has one nearest
-        word. Up to ``m - threshold`` are found with `check`, by trying subsets.
+        word. With up to ``m - threshold`` wrong ones the key is found with `check`, by trying
+        subsets; who is named then is a hint: wrong holders together can have right ones named.
 
     Raises:
         SharesInconsistent: too few, a holder twice, or wrong ones that cannot be told.

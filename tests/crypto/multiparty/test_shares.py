@@ -248,6 +248,17 @@ class TestWithTheCheckBlock:
         sums[1] = self.federation.share_sums([0, 1, 2])[1]
         assert combine(sums, 3, check=self.check).wrong_holders == (2,)
 
+    def test_the_key_is_right_even_where_two_wrong_holders_deceive_about_who_they_are(self) -> None:
+        sums = self.federation.share_sums()
+        secret = secret_of(combine(sums, 3))
+        # With holders 1, 2 and 3 the weights at 0 are 3, -3 and 1: equal errors of 1 and 2 cancel.
+        for place in (0, 1):
+            sums[place] = wrong(sums[place])
+        combined = combine(sums, 3, check=self.check)
+        np.testing.assert_array_equal(secret_of(combined), secret)
+        # Holder 4 is right; nobody may rely on a name where more than half of the spare are wrong.
+        assert combined.wrong_holders == (4,)
+
     def test_shares_of_another_sum_are_refused(self) -> None:
         with pytest.raises(OpeningRefused):
             combine(self.federation.share_sums([0, 1, 2]), 3, check=self.check)

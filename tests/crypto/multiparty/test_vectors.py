@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,27 +24,14 @@ from fedmrg_secure.crypto.multiparty.scheme import KeyShare, combine
 from fedmrg_secure.crypto.multiparty.secret import SecretPolynomial
 from fedmrg_secure.crypto.multiparty.switching import down, up
 from fedmrg_secure.crypto.parameters import SchemeParameters
-from fedmrg_secure.crypto.residues import unpack
+from fedmrg_secure.crypto.residues import pack, unpack
 from fedmrg_secure.crypto.sealed_state import StateContext, open_state
 from fedmrg_secure.privacy.ledger import scope_of
 from fedmrg_secure.protocol.certified import LedgerHead
+from tests.crypto.multiparty import round_answers, share_answers
+from tests.crypto.multiparty.known_answers import FOLDER, ROOT, N, Q, quadratic, ring, sha
 
-ROOT = Path(__file__).resolve().parents[3]
-FOLDER = ROOT / "protocols" / "vectors" / "v1"
-N = 2048
-Q = 1073692673
-
-
-def sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def quadratic(rule: list[int], modulus: int = Q) -> np.ndarray:
-    return np.array([(rule[0] * j * j + rule[1] * j + rule[2]) % modulus for j in range(N)])
-
-
-def ring(rule: list[int]) -> np.ndarray:
-    return quadratic(rule).astype(np.uint32)
+LARGEST_BYTES = 300_000
 
 
 def polynomial(values: np.ndarray, test: dict[str, Any]) -> None:
@@ -81,7 +67,7 @@ def noise_from_key(group: dict[str, Any], test: dict[str, Any]) -> None:
 
 
 def shares_of(group: dict[str, Any]) -> np.ndarray:
-    return shamir.evaluate(np.stack([ring(rule) for rule in group["coefficientRules"]]), 256)
+    return shamir.evaluate(np.stack([ring(rule) for rule in group["coefficientRules"]]), 1024)
 
 
 def shamir_shares(group: dict[str, Any], test: dict[str, Any]) -> None:
@@ -207,24 +193,41 @@ CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
     "Ntt": transform,
     "NoiseFromCoins": noise_from_coins,
     "NoiseFromKey": noise_from_key,
+    "ErrorKey": round_answers.error_key,
     "ShamirShares": shamir_shares,
     "ShamirCoefficients": shamir_coefficients,
+    "SharesFromSeed": share_answers.shares_from_seed,
     "ShamirCombine": shamir_combine,
     "ShareBytes": share_bytes,
     "Switching": switching,
     "EncryptBlock": encrypt_block,
+    "Budget": round_answers.budget,
+    "Layout": round_answers.layout,
+    "Vector": round_answers.vector,
+    "Sum": round_answers.addition,
+    "Open": round_answers.opening,
+    "ReedSolomon": share_answers.reed_solomon_word,
+    "WrongShares": share_answers.wrong_shares,
+    "WrongSharesChecked": share_answers.wrong_shares_checked,
+    "ShareInfo": share_answers.share_info,
+    "SealedShare": share_answers.sealed_share,
     "Frame": frame,
     "SealedState": sealed_state,
     "LedgerHead": ledger_head,
 }
 
 
-def _cases() -> Iterator[Any]:
+def _groups() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(FOLDER.glob("*.json")):
         for group in json.loads(path.read_text(encoding="utf-8"))["testGroups"]:
-            for test in group["tests"]:
-                name = f"{path.stem}-{group['type']}-{group.get('wireBits', '')}-{test['tcId']}"
-                yield pytest.param(group, test, id=name)
+            bits = group.get("wireBits") or group.get("parameters", {}).get("modulus", "")
+            yield f"{path.stem}-{group['type']}-{bits}", group
+
+
+def _cases() -> Iterator[Any]:
+    for name, group in _groups():
+        for test in group["tests"]:
+            yield pytest.param(group, test, id=f"{name}-{test['tcId']}")
 
 
 @pytest.mark.parametrize(("group", "test"), list(_cases()))
@@ -236,6 +239,21 @@ def test_known_answers(group: dict[str, Any], test: dict[str, Any]) -> None:
             CHECKS[group["type"]](group, test)
 
 
+@pytest.mark.parametrize(
+    "group", [pytest.param(each, id=name) for name, each in _groups() if each["type"] == "Open"]
+)
+def test_what_is_opened_is_the_sum_of_uploads_that_can_be_made_again(group: dict[str, Any]) -> None:
+    modulus = int(group["parameters"]["modulus"])
+    uploads = [round_answers.upload(group, site) for site in range(group["sites"])]
+    total = np.array(uploads, dtype=np.uint64).sum(axis=0) % np.uint64(modulus)
+    assert pack(total, modulus.bit_length() - 1).hex() == group["summed"]
+
+
+@pytest.mark.parametrize("group", [pytest.param(each, id=name) for name, each in _groups()])
+def test_every_group_has_answers_and_bad_twins(group: dict[str, Any]) -> None:
+    assert {test["result"] for test in group["tests"]} == {"valid", "invalid"}
+
+
 def test_the_files_are_what_their_generator_makes_and_of_one_form() -> None:
     done = subprocess.run(
         [sys.executable, "tools/make_vectors.py", "--check"],
@@ -245,8 +263,25 @@ def test_the_files_are_what_their_generator_makes_and_of_one_form() -> None:
     )
     assert done.returncode == 0, done.stderr
     for path in FOLDER.glob("*.json"):
+        assert path.stat().st_size < LARGEST_BYTES
         content = json.loads(path.read_text(encoding="utf-8"))
         tests = [test for group in content["testGroups"] for test in group["tests"]]
         assert content["numberOfTests"] == len(tests)
-        assert {test["result"] for test in tests} == {"valid", "invalid"}
         assert {flag for test in tests for flag in test["flags"]} <= set(content["notes"])
+
+
+def test_the_page_about_the_files_names_each_of_them_and_their_groups() -> None:
+    page = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+\.json)` \| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE)
+    said = {name: re.findall(r"`(\w+)`", groups) for name, groups in rows}
+    there = {
+        path.name: list(
+            dict.fromkeys(
+                group["type"]
+                for group in json.loads(path.read_text(encoding="utf-8"))["testGroups"]
+            )
+        )
+        for path in FOLDER.glob("*.json")
+    }
+    assert said == there
+    assert {kind for kinds in there.values() for kind in kinds} == set(CHECKS)
