@@ -195,13 +195,17 @@ def _quorum_rows(plan: RunPlan) -> list[tuple[str, str]]:
     threshold = quorum.threshold(sites)
     survives = sites - threshold
     return [
-        ("opening one update takes", f"{threshold} of {sites} sites and the coordinator"),
+        # All sites but one know the last one's update by subtraction.
+        (
+            "opening one update takes",
+            f"{min(threshold, sites - 1)} of {sites} sites and the coordinator",
+        ),
         (
             "a cheating coordinator needs",
             f"more than {quorum.colluders} colluding of {sites} sites: "
             f"{threshold} > ({sites} + {quorum.colluders}) / 2",
         ),
-        ("a round survives", "no lost site" if not survives else f"{survives} lost sites"),
+        ("a round survives", f"{survives} lost site{'' if survives == 1 else 's'}"),
     ]
 
 

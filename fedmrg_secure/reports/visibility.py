@@ -34,7 +34,14 @@ class Visibility:
 
 
 def visibility(
-    scheme: str, *, weighting: str, dual: bool = False, sites: int = 2, threshold: int = 2
+    scheme: str,
+    *,
+    weighting: str,
+    sites: int,
+    min_sites: int,
+    dual: bool = False,
+    threshold: int = 0,
+    colluders: int = 0,
 ) -> tuple[Visibility, ...]:
     """The table for one scheme.
 
@@ -42,13 +49,14 @@ def visibility(
 
     Args:
         scheme: one of the configuration's.
-        sites: of the federation, for ``ckks-multiparty``.
-        threshold: sites of a full cohort that open a sum together, for ``ckks-multiparty``.
         weighting: ``uniform`` or ``records``.
+        sites: of the federation.
+        min_sites: the fewest in a sum.
         dual: whether sites have a specialized adapter.
+        threshold: sites of a full cohort that open a sum together, for ``ckks-multiparty``.
+        colluders: T, sites that may help a coordinator that cheats, for ``ckks-multiparty``.
     """
     plain, own_keys = scheme == "insecure-plaintext", scheme == "ckks-multiparty"
-    needed = f"{threshold} of {sites} sites must join the coordinator"
     opened: tuple[str, str] = (
         (YES, "not encrypted") if plain else (NO, "no key, no code to use one")
     )
@@ -65,9 +73,9 @@ def visibility(
         _row(
             "One site's update, readable",
             (YES, ""),
-            (NO, _OTHERS_UPDATE[scheme]),
+            _another_site(scheme, sites, min_sites),
             opened,
-            (NO, needed)
+            _coalition(sites, threshold, colluders)
             if own_keys
             else (YES, "" if plain else "ciphertext from one, key from the other"),
             (NO, "mutual TLS"),
@@ -89,7 +97,7 @@ def visibility(
                 (YES, ""),
                 (PART, "one share, which alone says nothing"),
                 (NO, "passes shares on sealed to each site (HPKE)"),
-                (NO, needed),
+                (NO, f"{threshold} of {sites} sites must join the coordinator"),
                 (NO, ""),
             )
         )
@@ -132,6 +140,30 @@ _OTHERS_UPDATE: Final = {
     "ckks-shared": "holds the key; gets the ciphertext only from a coordinator that cheats",
     "ckks-multiparty": "holds no key of it, and never receives it",
 }
+
+
+def _another_site(scheme: str, sites: int, min_sites: int) -> tuple[str, str]:
+    """What one site alone has of another's update: a sum less its own part."""
+    if sites == 2:
+        return (YES, "of two sites each knows the other's by subtraction")
+    if min_sites == 2:
+        return (PART, "of a sum that only two are in, by subtraction")
+    return (NO, _OTHERS_UPDATE[scheme])
+
+
+def _coalition(sites: int, threshold: int, colluders: int) -> tuple[str, str]:
+    """What the coordinator and one site have of another's update, where sites make round keys.
+
+    All sites but one know the last one's by subtraction, so no more of them are ever needed.
+    """
+    if colluders == 0 or sites == 2:
+        return (YES, "if the coordinator cheats: one site is more than colluders: 0 allows for")
+    follows = min(threshold, sites - 1)
+    return (
+        NO,
+        f"more than {colluders} of {sites} sites must join one that cheats, {follows} one that "
+        "follows the protocol",
+    )
 
 
 def _row(thing: str, *cells: tuple[str, str], dangerous: bool = False) -> Visibility:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from fedmrg_secure.reports.visibility import NO, PARTIES, YES, visibility
+from fedmrg_secure.reports.visibility import NO, PART, PARTIES, YES, Visibility
+from fedmrg_secure.reports.visibility import visibility as table
+
+TERMS = {"sites": 4, "min_sites": 3, "threshold": 3, "colluders": 1}
 
 
-def answers(scheme: str, thing: str, weighting: str = "uniform") -> dict[str, str]:
-    row = next(row for row in visibility(scheme, weighting=weighting) if thing in row.thing)
+def visibility(
+    scheme: str, *, weighting: str = "uniform", **changes: Any
+) -> tuple[Visibility, ...]:
+    return table(scheme, weighting=weighting, **{**TERMS, **changes})
+
+
+def answers(scheme: str, thing: str, weighting: str = "uniform", **changes: Any) -> dict[str, str]:
+    rows = visibility(scheme, weighting=weighting, **changes)
+    row = next(row for row in rows if thing in row.thing)
     return dict(zip(PARTIES, (answer for answer, _ in row.cells), strict=True))
 
 
@@ -24,7 +36,7 @@ def test_plaintext_shows_the_coordinator_everything_sent() -> None:
     assert answers("insecure-plaintext", "trained model")["Coordinator"] == YES
 
 
-@pytest.mark.parametrize("scheme", ["ckks-shared", "insecure-plaintext"])
+@pytest.mark.parametrize("scheme", ["ckks-multiparty", "ckks-shared", "insecure-plaintext"])
 def test_data_never_leave_and_the_network_learns_no_update(scheme: str) -> None:
     data = answers(scheme, "X-rays")
     assert data.pop("The site itself") == YES
@@ -49,6 +61,33 @@ def test_with_round_keys_one_site_and_the_coordinator_open_no_update() -> None:
     seen = answers("ckks-multiparty", "One site's update")
     assert seen.pop("The site itself") == YES
     assert set(seen.values()) == {NO}
-    rows = visibility("ckks-multiparty", weighting="uniform", sites=4, threshold=3)
+    rows = visibility("ckks-multiparty")
     key = next(row for row in rows if row.thing.startswith("The key of a site's update"))
     assert ("cannot", "3 of 4 sites must join the coordinator") in key.cells
+    update = next(row for row in rows if row.thing.startswith("One site's update"))
+    assert update.cells[3] == (
+        NO,
+        "more than 1 of 4 sites must join one that cheats, 3 one that follows the protocol",
+    )
+
+
+def test_without_colluders_one_site_helps_a_coordinator_that_cheats() -> None:
+    """As `tests/attacks` shows: three sites, T = 0, and the difference of two sums."""
+    seen = answers(
+        "ckks-multiparty", "One site's update", sites=3, min_sites=2, threshold=2, colluders=0
+    )
+    assert seen["Coordinator with any one site"] == YES
+    assert seen["Another site"] == PART
+
+
+@pytest.mark.parametrize("scheme", ["ckks-multiparty", "ckks-shared", "insecure-plaintext"])
+def test_of_two_sites_each_knows_the_other_s_update(scheme: str) -> None:
+    terms = {"sites": 2, "min_sites": 2, "threshold": 2, "colluders": 0}
+    seen = answers(scheme, "One site's update", **terms)
+    assert seen["Another site"] == seen["Coordinator with any one site"] == YES
+
+
+def test_all_sites_but_one_need_no_key() -> None:
+    rows = visibility("ckks-multiparty", sites=3, min_sites=3, threshold=3, colluders=1)
+    update = next(row for row in rows if row.thing.startswith("One site's update"))
+    assert update.cells[3][1].endswith("2 one that follows the protocol")
