@@ -13,6 +13,7 @@ from fedmrg_secure.core.config import RunConfig
 from fedmrg_secure.privacy.events import GridNoise, PoissonSampling, PrivacyEvent
 from fedmrg_secure.privacy.ledger import Ledger, ledger_path
 
+ROOT = Path(__file__).resolve().parents[2]
 GOOD = """\
 name: ward
 data:
@@ -52,6 +53,15 @@ def test_a_sound_configuration_gets_its_cost(
     assert figures["total_bytes"] == 2 * sites * (up + down)
     assert figures["error_bound_of_clip_norm"] <= 1e-5
     assert figures["memory_mb"]["site"] > figures["memory_mb"]["coordinator"] > 0
+
+
+def test_the_readme_says_what_the_quick_start_sends(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["validate", str(ROOT / "configs" / "quickstart.yaml"), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    sent, total = figures["parameters"]["sent"], figures["parameters"]["total"]
+    size = figures["bytes_per_round_per_site"]["up"] / 1024
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"sends {sent:,} of {total:,} parameters in {size:.0f} KiB" in readme
 
 
 def test_a_factorisation_of_two_passes_is_counted_with_both(
