@@ -151,6 +151,7 @@ class Consortium:
         for name in coordinator.plan.sites:
             step = (steps or {}).get(name, site_steps.take_part)
             member = self.members[name]
+            member.result = member.error = None
             self.connect(member, coordinator)
             thread = threading.Thread(
                 target=_run, args=(step, coordinator, member), name=name, daemon=True
@@ -166,7 +167,7 @@ class Consortium:
             time.sleep(0.01)
         coordinator.over = True  # who still waits is let go
         for thread in threads:
-            thread.join(10)
+            thread.join(_LONGEST_S)
             assert not thread.is_alive()
         for member in self.members.values():
             if member.error is not None:
