@@ -53,6 +53,8 @@ def ten_sites(folder: Path) -> tuple[Consortium, Coordinator, list[str]]:
 def test_n_minus_t_sites_may_vanish(tmp_path: Path, vanish: Vanish) -> None:
     consortium, coordinator, stayed = ten_sites(tmp_path)
     consortium.play(coordinator, dict.fromkeys(GONE, vanish))
+    assert set(GONE) <= set(coordinator.deposits)
+    assert (vanish is vanish_after_sharing) == (sorted(coordinator.commits) == stayed)
     included = list(consortium.members) if vanish is vanish_after_upload else stayed
     for name in stayed:
         assert_opened(consortium, consortium.members[name].result, included)
@@ -77,7 +79,7 @@ def test_with_the_keys_of_all_who_shared_one_nothing_would_open(
     assert all(consortium.members[name].result is None for name in stayed)
 
 
-@pytest.mark.parametrize("vanish", [vanish_after_upload])
+@pytest.mark.parametrize("vanish", [*BEFORE_UPLOAD, vanish_after_upload])
 def test_with_keys_that_need_all_shares_nothing_would_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vanish: Vanish
 ) -> None:

@@ -143,20 +143,24 @@ def who_has_signed(
     assert site.manifest.quorum.is_certified(signers, plan.sites, named)
 
 
-@pytest.mark.parametrize("weakened", [False, True])
-def test_a_certificate_of_an_earlier_round(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weakened: bool
-) -> None:
-    """Where unanimity holds against more colluders than T, it is only as good as its signatures."""
-    consortium = Consortium(tmp_path, 4, certificate="unanimous")
+def replayed(folder: Path, rule: str, colluders: list[str]) -> tuple[Consortium, Replayer]:
+    """A round that is over, and the coordinator of the next one."""
+    consortium = Consortium(folder, 4, certificate=rule)
     first = Coordinator(consortium.manifest, consortium.plan(1))
     consortium.play(first)
     assert_opened(consortium, consortium.members["s01"].result, ALL)
     statement = inclusion_hash(first.session, first.inclusion_for("s01"))
-    second = Replayer(
-        consortium.manifest, consortium.plan(2), others=["s02"], colluders=["s03", "s04"]
-    )
+    second = Replayer(consortium.manifest, consortium.plan(2), others=["s02"], colluders=colluders)
     second.old = tuple(first.co_signed[statement].values())
+    return consortium, second
+
+
+@pytest.mark.parametrize("weakened", [False, True])
+def test_a_certificate_of_an_earlier_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weakened: bool
+) -> None:
+    """Unanimity holds against more than T colluders, and is as good as its signatures."""
+    consortium, second = replayed(tmp_path, "unanimous", ["s03", "s04"])
     steps = dict.fromkeys(ALL, publish_only)
     if weakened:
         monkeypatch.setattr(certifying, "check_signatures", who_has_signed)
@@ -166,3 +170,14 @@ def test_a_certificate_of_an_earlier_round(
     with pytest.raises(ReplyRefused, match="it is for round 1, not 2"):
         consortium.play(second, steps)
     assert not second.kept
+
+
+def test_share_sums_alone_keep_the_bound_of_certificates_by_threshold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each set needs share sums of t holders, and a holder publishes those of one set a round."""
+    monkeypatch.setattr(certifying, "check_signatures", who_has_signed)
+    consortium, second = replayed(tmp_path, "threshold", ["s04"])
+    consortium.play(second, dict.fromkeys(ALL, publish_only))
+    assert len(second.kept) == 2
+    assert second.difference(consortium, "s01", "s02") is None
