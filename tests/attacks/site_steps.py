@@ -90,6 +90,7 @@ def take_part(coordinator: Coordinator, member: Member) -> None:
 
 def accept_sum(coordinator: Coordinator, member: Member, key: SumKey) -> None:
     """Open the sum that the coordinator shows, check it as a site does, and apply it."""
+    assert member.applied is not None
     total = open_with(coordinator, member, key)
     base = member.site.store.load_state(member.applied.training_round)
     aggregate = aggregate_for(coordinator, member)
