@@ -1,14 +1,15 @@
-"""Sites as they are, around a coordinator that tests may corrupt.
+"""Sites as they are, around a coordinator that tests may corrupt (`coordinator.py`).
 
 The sites run the client's own code with real keys, real signatures, real sealing and real
-ciphertexts, each in a thread. The coordinator is a small one in memory, so that an attack is a
-method overridden: what it shows to whom, what it says of others, what it adds up.
+ciphertexts, each in a thread (`site_steps.py`).
 """
 
 from __future__ import annotations
 
 import secrets
+import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,32 +19,29 @@ from typing import Any
 import numpy as np
 
 from fedmrg_secure import __version__
-from fedmrg_secure.client.certifying import certify_cohort, certify_inclusion, commit
+from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
-from fedmrg_secure.client.round_keys import fetch_sum_key
-from fedmrg_secure.client.schemes import scheme_to_encrypt
-from fedmrg_secure.client.signing_record import SignedRound, SigningRecord
-from fedmrg_secure.client.state import SiteStore
-from fedmrg_secure.core.merkle import inclusion_proof, leaf_hash, merkle_root
-from fedmrg_secure.core.types import IntVector, ResidueVector
+from fedmrg_secure.client.signing_record import SigningRecord
+from fedmrg_secure.client.state import Applied, SiteStore
+from fedmrg_secure.core.types import IntVector
 from fedmrg_secure.crypto.keys import SecretBytes
-from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty, SumKey
 from fedmrg_secure.crypto.parameters import SchemeParameters
-from fedmrg_secure.crypto.residues import add_mod
 from fedmrg_secure.crypto.seal_key import generate_seal_key, seal_public_key
 from fedmrg_secure.crypto.signing import SigningKey, verify_signature
-from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol.certified_calls import CertifiedCalls
-from fedmrg_secure.protocol.envelope import Envelope, seal_envelope
-from fedmrg_secure.protocol.errors import NotAvailable, WrongPhase
-from fedmrg_secure.protocol.hashes import cohort_hash, inclusion_hash, plan_hash
+from fedmrg_secure.protocol.envelope import seal_envelope
 from fedmrg_secure.protocol.manifest import SessionManifest
-from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
+from fedmrg_secure.update.fixed_point import FixedPoint
+from tests.attacks import site_steps
+from tests.attacks.coordinator import Coordinator
+from tests.attacks.site_steps import VALUES
 
-VALUES = 3000
 BASE = b"\x0b" * 32
-MAX_ABS = 1 << 20
+PRECISION_BITS = 20
+MAX_ABS = 1 << PRECISION_BITS
+_LONGEST_S = 60
+_POLLS_IN_VAIN = 4
 
 
 def make_manifest(sites: Sequence[str], **changes: Any) -> SessionManifest:
@@ -83,174 +81,15 @@ def make_manifest(sites: Sequence[str], **changes: Any) -> SessionManifest:
     return SessionManifest(**{**fields, **changes})
 
 
-class Coordinator:
-    """Follows the protocol for one round; attacks override what it does.
-
-    Attributes:
-        absent: sites that nobody waits for any more.
-        uploads: each site's residues, as it sent them.
-    """
-
-    def __init__(self, manifest: SessionManifest, plan: m.RoundPlan) -> None:
-        self.manifest, self.plan = manifest, plan
-        self.session = manifest.session_id
-        self.plan_hash = plan_hash(self.session, plan)
-        self.lock = threading.RLock()
-        self.absent: set[str] = set()
-        self.deposits: dict[str, tuple[bytes, ...]] = {}
-        self.commits: dict[str, Envelope] = {}
-        self.roots: dict[str, bytes] = {}
-        self.uploads: dict[str, ResidueVector] = {}
-        self.co_signed: dict[bytes, dict[str, bytes]] = {}
-        self.sums: dict[str, tuple[bytes, ...]] = {}
-        self.publications: dict[str, bytes] = {}
-        self._cohort: c.Cohort | None = None
-        self._inclusion: c.Inclusion | None = None
-
-    # What the sites are told. Attacks override these.
-
-    def cohort_for(self, site: str) -> c.Cohort:
-        assert self._cohort is not None
-        return self._cohort
-
-    def inclusion_for(self, site: str) -> c.Inclusion:
-        assert self._inclusion is not None
-        return self._inclusion
-
-    def shares_for(self, site: str) -> tuple[c.ProvenShare, ...]:
-        place = self.plan.sites.index(site)
-        senders = self.inclusion_for(site).sites
-        return tuple(proven(self.deposits[sender], place) for sender in senders)
-
-    def opening_for(self, site: str) -> c.Opening:
-        inclusion = self.inclusion_for(site)
-        statement = inclusion_hash(self.session, inclusion)
-        place = self.manifest.sites.index(site)
-        return c.Opening(
-            self.plan,
-            inclusion,
-            tuple(self.co_signed.get(statement, {}).values()),
-            tuple(self.publications.values()),
-            tuple(proven(self.sums[holder], place) for holder in self.publications),
-        )
-
-    def sum_for(self, site: str) -> ResidueVector:
-        return self.add(self.inclusion_for(site).sites)
-
-    def certified(self, statement: bytes, named: Sequence[str]) -> bool:
-        signers = self.co_signed.get(statement, {})
-        return self.manifest.quorum.is_certified(signers, self.plan.sites, named)
-
-    # The rest follows the protocol.
-
-    def add(self, sites: Sequence[str]) -> ResidueVector:
-        total = np.zeros_like(next(iter(self.uploads.values())))
-        for site in sites:
-            add_mod(total, self.uploads[site], self.parameters.modulus)
-        return total
-
-    @property
-    def parameters(self) -> SchemeParameters:
-        return SchemeParameters.from_json(self.manifest.scheme_parameters)
-
-    def phase_for(self, site: str) -> RoundPhase:
-        with self.lock:
-            expected = set(self.plan.sites) - self.absent
-            if self._cohort is None:
-                if not expected <= set(self.commits):
-                    return RoundPhase.COMMITTING
-                self._cohort = self.make_cohort(sorted(self.commits))
-            cohort = self.cohort_for(site)
-            if not self.certified(cohort_hash(self.session, cohort), cohort.sites):
-                return RoundPhase.CERTIFYING
-            if self._inclusion is None:
-                if not expected & set(cohort.sites) <= set(self.uploads):
-                    return RoundPhase.UPLOADING
-                self._inclusion = self.make_inclusion(sorted(self.uploads))
-            inclusion = self.inclusion_for(site)
-            if not self.certified(inclusion_hash(self.session, inclusion), inclusion.sites):
-                return RoundPhase.INCLUDING
-            return RoundPhase.AGGREGATED
-
-    def make_cohort(self, sites: Sequence[str]) -> c.Cohort:
-        entries = (
-            c.CommittedSite(site, self.roots[site], self.commits[site].digest) for site in sites
-        )
-        return c.Cohort(self.plan.round, self.plan_hash, tuple(entries))
-
-    def make_inclusion(self, sites: Sequence[str]) -> c.Inclusion:
-        cohort = cohort_hash(self.session, self.cohort_for(sites[0]))
-        return c.Inclusion(self.plan.round, self.plan_hash, cohort, tuple(sites))
-
-    def opening_available(self) -> bool:
-        return len(self.publications) >= self.manifest.quorum.threshold(len(self.plan.cohort))
-
-    def status(self, site: str) -> m.SessionStatus:
-        return m.SessionStatus(
-            SessionPhase.RUNNING,
-            "",
-            self.plan.round,
-            self.phase_for(site),
-            self.plan.base_state_hash,
-            (),
-            self.plan,
-            key_available=False,
-            announced=True,
-            uploaded=site in self.uploads,
-            acknowledged=False,
-            sites=(),
-            committed=site in self.commits,
-            opening_available=self.opening_available(),
-        )
-
-    def answer(self, site: str, envelope: Envelope, message: Any) -> Any:
-        with self.lock:
-            return self._answer(site, envelope, message)
-
-    def _answer(self, site: str, envelope: Envelope, message: Any) -> Any:
-        if isinstance(message, c.DepositShares):
-            self.deposits[site] = message.sealed
-        elif isinstance(message, c.Commit):
-            if self._cohort is not None:
-                raise WrongPhase("the cohort is fixed")
-            self.commits[site], self.roots[site] = envelope, message.upload_root
-        elif isinstance(message, c.GetCohort):
-            cohort = self.cohort_for(site)
-            signed = self.co_signed.get(cohort_hash(self.session, cohort), {})
-            envelopes = tuple(self.commits[one].to_bytes() for one in cohort.sites)
-            return c.CohortDelivery(cohort, envelopes, tuple(signed.values()))
-        elif isinstance(message, c.CoSignCohort):
-            self.co_signed.setdefault(message.cohort_hash, {})[site] = envelope.to_bytes()
-        elif isinstance(message, c.GetInclusion):
-            inclusion = self.inclusion_for(site)
-            signed = self.co_signed.get(inclusion_hash(self.session, inclusion), {})
-            return c.InclusionDelivery(inclusion, tuple(signed.values()))
-        elif isinstance(message, c.CoSignInclusion):
-            self.co_signed.setdefault(message.inclusion_hash, {})[site] = envelope.to_bytes()
-        elif isinstance(message, c.FetchShares):
-            return c.SharesDelivery(self.shares_for(site))
-        elif isinstance(message, c.DepositShareSums):
-            self.sums[site] = message.sealed
-        elif isinstance(message, c.PublishShareSums):
-            self.publications[site] = envelope.to_bytes()
-        elif isinstance(message, c.FetchOpening):
-            if not self.opening_available():
-                raise NotAvailable("too few share sums")
-            return self.opening_for(site)
-        else:
-            raise AssertionError(message)
-        return m.Receipt()
-
-
-def proven(sealed: Sequence[bytes], place: int) -> c.ProvenShare:
-    """A share of a deposit with its proof."""
-    leaves = [leaf_hash(one) for one in sealed]
-    return c.ProvenShare(sealed[place], tuple(inclusion_proof(leaves, place)))
-
-
 @dataclass
 class Member:
-    """One site: its keys, its disk, and what the client's functions take for a `Site`."""
+    """One site: its keys, its disk, and what the client's functions take for a `Site`.
+
+    Attributes:
+        values: its update in grid steps, sent again wherever it is asked from the same state.
+        result: the sum that it has opened, checked and applied; None if it has accepted none.
+        applied: where it stands.
+    """
 
     name: str
     key: SigningKey
@@ -259,6 +98,7 @@ class Member:
     result: IntVector | None = None
     error: BaseException | None = None
     values: IntVector = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    applied: Applied | None = None
 
 
 class Consortium:
@@ -279,43 +119,78 @@ class Consortium:
         random = np.random.default_rng(count)
         for name, member in self.members.items():
             member.values = random.integers(-500, 500, VALUES)
-            member.site = self._site(folder / name, member)
+            self._settle(folder / name, member)
 
     def plan(self, number: int = 1, sites: Sequence[str] | None = None) -> m.RoundPlan:
+        """A plan from where the sites stand, with the nonces that they announce."""
         cohort = tuple(
-            m.CohortMember(name, secrets.token_bytes(32), 1) for name in sites or self.members
+            m.CohortMember(name, self.members[name].site.store.nonce(number), 1)
+            for name in sites or self.members
         )
-        return m.RoundPlan(number, BASE, cohort, 0, "", m.NO_TRANSCRIPT)
+        applied = self.members[cohort[0].site].applied
+        assert applied is not None
+        base, transcript = bytes.fromhex(applied.model_hash), bytes.fromhex(applied.transcript)
+        return m.RoundPlan(number, base, cohort, 0, "", transcript)
 
     def play(
         self,
         coordinator: Coordinator,
         steps: Mapping[str, Callable[[Coordinator, Member], None]] | None = None,
-        timeout_s: float = 20,
     ) -> None:
         """Let every site of the plan take part, each in its own thread.
 
+        The round is over when all are done, or when all who are not wait for what does not come.
+
         Args:
             steps: what some sites do in place of taking part.
-            timeout_s: then whoever still waits stays as it is.
+
+        Raises:
+            What the first site raised that did not go through its step.
         """
         threads = []
         for name in coordinator.plan.sites:
-            step = (steps or {}).get(name, take_part)
+            step = (steps or {}).get(name, site_steps.take_part)
             member = self.members[name]
+            member.result = member.error = None
             self.connect(member, coordinator)
-            thread = threading.Thread(target=_run, args=(step, coordinator, member), daemon=True)
+            thread = threading.Thread(
+                target=_run, args=(step, coordinator, member), name=name, daemon=True
+            )
             thread.start()
             threads.append(thread)
+        deadline = time.monotonic() + _LONGEST_S
+        while (waiting := {thread.name for thread in threads if thread.is_alive()}) and (
+            time.monotonic() < deadline
+        ):
+            if all(coordinator.polls.get(name, 0) >= _POLLS_IN_VAIN for name in waiting):
+                break
+            time.sleep(0.01)
+        coordinator.over = True  # who still waits is let go
         for thread in threads:
-            thread.join(timeout_s)
-        coordinator.absent |= set(coordinator.plan.sites)  # who still waits is let go
+            thread.join(_LONGEST_S)
+            assert not thread.is_alive()
         for member in self.members.values():
             if member.error is not None:
                 raise member.error
 
     def total(self, sites: Sequence[str]) -> IntVector:
         return np.sum([self.members[name].values for name in sites], axis=0)
+
+    def lose_folder(self, member: Member) -> None:
+        """The site's disk is gone, its log with it; it goes on from an empty one."""
+        folder = member.site.store.folder
+        shutil.rmtree(folder)
+        coordinator, status = member.site.coordinator, member.site.status
+        self._settle(folder, member)
+        member.site.coordinator, member.site.status = coordinator, status
+
+    def _settle(self, folder: Path, member: Member) -> None:
+        session = self.manifest.session_id.hex()
+        base = {"update": np.zeros(VALUES, dtype=np.float32)}
+        member.site = self._site(folder, member)
+        member.applied = Applied(session, 0, 0, "", BASE.hex(), m.NO_TRANSCRIPT.hex())
+        member.site.store.save_applied(member.applied, base)
+        member.site.private.save(0, member.site.trainer.memory)
 
     def _site(self, folder: Path, member: Member) -> Any:
         store = SiteStore(folder)
@@ -334,7 +209,19 @@ class Consortium:
             ledger=None,
             peers=None,
             parameters=SchemeParameters.from_json(self.manifest.scheme_parameters),
-            factorization=SimpleNamespace(vector_size=VALUES),
+            factorization=SimpleNamespace(
+                vector_size=VALUES,
+                apply=lambda number, base, mean: {
+                    "update": (base["update"] + mean).astype(np.float32)
+                },
+            ),
+            codec=FixedPoint(1.0, PRECISION_BITS),
+            private=PrivateStore(folder),
+            trainer=SimpleNamespace(
+                load_memory=lambda memory: None,
+                settle=lambda *_, **__: None,
+                memory={"specialized.passes": np.zeros(1, dtype=np.float32)},
+            ),
             progress=ProgressLines(SimpleNamespace(write=lambda _: None, flush=lambda: None)),  # type: ignore[arg-type]
             log=lambda event: None,
         )
@@ -364,93 +251,6 @@ class Consortium:
         member.site.status = lambda: coordinator.status(member.name)
 
 
-def commit_and_certify(coordinator: Coordinator, member: Member) -> Any:
-    """A site's part of a round up to its upload; the checked cohort, or None."""
-    site, plan, digest = member.site, coordinator.plan, coordinator.plan_hash
-    site.signed.begin(
-        SignedRound(plan.round, plan.base_state_hash.hex(), digest.hex(), sites=plan.sites)
-    )
-    scheme = scheme_to_encrypt(site, plan, digest)
-    residues = encrypt(scheme, member.values)
-    outgoing = site.store.write_outgoing(digest.hex(), [residues.tobytes()])
-    commit(site, plan, digest, outgoing)
-    cohort = certify_cohort(site, plan, digest)
-    if cohort is not None:
-        assert merkle_root([leaf_hash(residues.tobytes())]).hex() == outgoing.merkle_root
-        member.site.residues = residues
-        site.signed.send(plan.round)
-    return cohort
-
-
-def upload(coordinator: Coordinator, member: Member) -> None:
-    with coordinator.lock:
-        coordinator.uploads[member.name] = member.site.residues
-
-
-def take_part(coordinator: Coordinator, member: Member) -> None:
-    """A whole round at an honest site."""
-    site, plan, digest = member.site, coordinator.plan, coordinator.plan_hash
-    cohort = commit_and_certify(coordinator, member)
-    if cohort is None:
-        return
-    upload(coordinator, member)
-    if not certify_inclusion(site, plan, digest, cohort):
-        return
-    while not coordinator.opening_available():
-        threading.Event().wait(0.05)
-        if coordinator.absent >= set(plan.sites):
-            return
-    member.result = open_with(coordinator, member, fetch_key(coordinator, member))
-
-
-def fetch_key(coordinator: Coordinator, member: Member) -> SumKey:
-    inclusion = coordinator.inclusion_for(member.name)
-    aggregate: Any = SimpleNamespace(
-        round=coordinator.plan.round,
-        plan_hash=coordinator.plan_hash,
-        inclusion_hash=inclusion_hash(coordinator.session, inclusion),
-        sites=inclusion.sites,
-    )
-    return fetch_sum_key(member.site, aggregate)
-
-
-def open_with(coordinator: Coordinator, member: Member, key: SumKey) -> IntVector:
-    return decrypt(
-        coordinator.parameters,
-        coordinator.plan_hash,
-        key,
-        coordinator.sum_for(member.name),
-        len(coordinator.inclusion_for(member.name).sites),
-    )
-
-
-def encrypt(scheme: Any, values: IntVector) -> ResidueVector:
-    parameters = scheme.parameters
-    return np.concatenate(
-        [
-            scheme.encrypt_chunk(index, values[parameters.chunk_slice(index, values.size)]).residues
-            for index in range(parameters.chunk_count(values.size))
-        ]
-    )
-
-
-def decrypt(
-    parameters: SchemeParameters, digest: bytes, key: SumKey, total: ResidueVector, sites: int
-) -> IntVector:
-    scheme = CkksMultiparty(parameters, digest, VALUES, sum_key=key)
-    opened, place = [], 0
-    for index in range(parameters.chunk_count(VALUES)):
-        values = parameters.chunk_slice(index, VALUES)
-        size = parameters.chunk_blocks(index, VALUES) * parameters.block_residues
-        opened.append(
-            scheme.open_chunk(
-                index, total[place : place + size], [b""] * sites, values.stop - values.start
-            )
-        )
-        place += size
-    return np.concatenate(opened)
-
-
 def _run(
     step: Callable[[Coordinator, Member], None], coordinator: Coordinator, member: Member
 ) -> None:
@@ -459,3 +259,5 @@ def _run(
     except BaseException as error:
         member.error = error
         coordinator.absent.add(member.name)
+    finally:
+        coordinator.polls.clear()

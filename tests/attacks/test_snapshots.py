@@ -6,9 +6,8 @@ coordinator hands out, and what an offer's sender has put into it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,129 +16,14 @@ import pytest
 
 from fedmrg_secure.client import snapshot_sealing
 from fedmrg_secure.client.site import Site
-from fedmrg_secure.client.snapshots import apply_offer
 from fedmrg_secure.client.state import Applied, SiteStore
-from fedmrg_secure.core.errors import FedmrgError
-from fedmrg_secure.core.merkle import leaf_hash, merkle_root
-from fedmrg_secure.crypto.sealed_state import StateContext, StateSealer
 from fedmrg_secure.crypto.signing import SigningKey
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol import snapshots as sn
-from fedmrg_secure.protocol.envelope import Envelope, seal_envelope
+from fedmrg_secure.protocol.envelope import seal_envelope
 from fedmrg_secure.protocol.errors import ReplyRefused
-from tests.client.agents import VALUES, HeldWorld, held_world, until
-
-
-@dataclass
-class Attack:
-    """A late site on the line, and everything that an attacker may change.
-
-    Attributes:
-        held: the session; three rounds are closed.
-        site: the late one.
-        applied: where it stands.
-    """
-
-    held: HeldWorld
-    site: Site
-    applied: Applied
-
-    def state(self, number: int = 3) -> np.ndarray:
-        return self.held.world.agents["a"].store.load_state(number)["update"]
-
-    def offer(
-        self,
-        sender: str = "a",
-        *,
-        recipient: str = "d",
-        sealed_to: str | None = None,
-        number: int = 3,
-        values: np.ndarray | bytes | None = None,
-        signer: Any = None,
-        session: bytes | None = None,
-        context: dict[str, Any] | None = None,
-        **changes: Any,
-    ) -> tuple[Envelope, list[bytes]]:
-        """What a site signs as an offer, and its chunks, with some of it changed."""
-        kits = self.held.world.federation.kits
-        past = self.held.world.agents["a"].store.applied_at(number)
-        values = self.state(number) if values is None else values
-        content = values if isinstance(values, bytes) else values.astype("<f4").tobytes()
-        pieces = [
-            content[start : start + sn.CHUNK_BYTES]
-            for start in range(0, len(content), sn.CHUNK_BYTES)
-        ]
-        model_hash = changes.pop("model_hash", bytes.fromhex(past.model_hash))
-        bound = StateContext(self.site.session, past.round, sender, recipient, model_hash)
-        sealer = StateSealer(replace(bound, **(context or {})), len(pieces))
-        chunks = list(sealer.encrypt(pieces))
-        leaves = tuple(map(leaf_hash, chunks))
-        root = merkle_root(leaves)
-        key = kits["a"].roster.entry(sealed_to or recipient).seal_key
-        offer = sn.OfferSnapshot(
-            recipient,
-            number,
-            bytes.fromhex(past.plan_hash),
-            model_hash,
-            bytes.fromhex(past.transcript),
-            sealer.seal_key(key, root),
-            leaves,
-            root,
-            sum(map(len, chunks)),
-        )
-        envelope = seal_envelope(
-            signer or kits[sender].identity.signing_key,
-            replace(offer, **changes),
-            session=self.site.session if session is None else session,
-            round_number=past.round,
-            sequence=1,
-        )
-        return envelope, chunks
-
-    def deliver(self, envelope: Envelope, chunks: Sequence[bytes]) -> Applied:
-        """Let the late site take it, as if the coordinator had handed it out."""
-        assert self.held.service is not None
-        self.held.service._snapshots.chunks = lambda call, wanted: (  # type: ignore[method-assign]
-            (index, chunks[index]) for index in range(wanted.first_chunk, len(chunks))
-        )
-        offer = self.site.coordinator.snapshots.signed(envelope.to_bytes(), sn.OfferSnapshot)
-        return apply_offer(self.site, offer, self.applied, asked=3)
-
-    def answer_closures(self, change: Any) -> None:
-        """Let the coordinator lie about closed rounds."""
-        assert self.held.service is not None
-        honest = self.held.service._snapshots._closure
-        self.held.service._handlers[sn.GetClosure] = lambda call, message: change(
-            call.envelope.round, honest(call, message)
-        )
-
-
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HeldWorld, Site]]:
-    with ExitStack() as stack:
-        held = stack.enter_context(held_world(tmp_path_factory.mktemp("attacked")))
-        yield held, stack.enter_context(held.late.joined())
-
-
-@pytest.fixture
-def attack(line: tuple[HeldWorld, Site]) -> Iterator[Attack]:
-    held, site = line
-    assert held.service is not None
-    honest = dict(held.service._handlers)
-    applied = site.store.applied()
-    assert applied is not None
-    assert applied.training_round == 0
-    yield Attack(held, site, applied)
-    held.service._handlers.update(honest)
-    assert site.store.applied() == applied, "something was applied"
-
-
-def refused(attack: Attack, what: str, code: str = "FMRG-6261", **changes: Any) -> None:
-    with pytest.raises(FedmrgError, match=what) as caught:
-        attack.deliver(*attack.offer(**changes))
-    assert caught.value.code == code
-    if code == "FMRG-6261":
-        assert changes.get("sender", "a") in caught.value.message, "who sealed it is named"
+from tests.attacks.snapshot_line import Attack, refused
+from tests.client.agents import VALUES, held_world, until
 
 
 def test_a_snapshot_of_another_round_is_refused(attack: Attack) -> None:
@@ -193,24 +77,9 @@ def test_a_model_that_no_site_has_acknowledged_is_refused(attack: Attack) -> Non
         attack,
         "0 of the 3 sites of round 3 have acknowledged its model, 3 are needed",
         model_hash=bytes(32),
-        transcript=forged_transcript(attack, bytes(32)),
+        transcript=attack.transcript(bytes(32)),
     )
     refused(attack, "its transcript is not that of its round's history", model_hash=bytes(32))
-
-
-def forged_transcript(attack: Attack, model: bytes) -> bytes:
-    from fedmrg_secure.protocol.hashes import aggregate_hash, transcript_hash
-
-    site = attack.site
-    plan = site.coordinator.snapshots.closure(3, acknowledgements=False).plan
-    aggregate = site.coordinator.get_aggregate(3)
-    assert aggregate is not None
-    return transcript_hash(
-        plan.previous_transcript,
-        aggregate.plan_hash,
-        aggregate_hash(site.session, aggregate),
-        model,
-    )
 
 
 def test_the_coordinators_word_is_no_acknowledgement(attack: Attack) -> None:
@@ -296,7 +165,7 @@ def test_the_same_bytes_unchanged_are_accepted(attack: Attack, tmp_path: Path) -
     after = attack.deliver(*attack.offer())
     assert after == attack.held.world.agents["a"].applied
     np.testing.assert_array_equal(attack.site.store.load_state(3)["update"], attack.state())
-    attack.site.store._point_to(0)
+    attack.undo()
 
 
 @pytest.mark.slow
