@@ -7,7 +7,6 @@ naming somebody else's only makes what is sealed to oneself unreadable.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,8 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from fedmrg_secure.core.canonical import JsonValue, canonical_json, hash_json
+from fedmrg_secure.core.foreign_json import read_json
 from fedmrg_secure.core.types import check_party_name
-from fedmrg_secure.crypto.certificates import SITE_ROLE
+from fedmrg_secure.crypto.certificates import MALFORMED, SITE_ROLE
 from fedmrg_secure.crypto.roster import RosterEntry
 from fedmrg_secure.crypto.signing import verify_signature
 from fedmrg_secure.provisioning.authority import Authority
@@ -116,7 +116,7 @@ def read_request(file: bytes) -> EnrolmentRequest:
         csr = x509.load_pem_x509_csr(text_field(value, "csr").encode())
         valid = csr.is_signature_valid
         tls_key = csr.public_key()
-    except (ValueError, InvalidSignature):
+    except (*MALFORMED, InvalidSignature):
         valid, tls_key = False, None
     if not valid or not isinstance(tls_key, ec.EllipticCurvePublicKey):
         raise EnrolmentRefused(f"{entry.party} does not prove that it holds its TLS key")
@@ -155,6 +155,6 @@ def write_grant(
             "version": GRANT_FORM,
             "party": entry.party,
             "chain": chain.decode(),
-            "roster": json.loads(roster_file),
+            "roster": read_json(roster_file),
         }
     )
