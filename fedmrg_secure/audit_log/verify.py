@@ -55,7 +55,10 @@ class LogKeys:
             }
             return cls(str(roster["federation"]), keys)
         except JsonRefused as error:
-            raise RunWithoutLogs(f"the run's roster {error}") from None
+            raise RunWithoutLogs(
+                f"the run's roster {error}",
+                hint="put the roster that the run's parties went by in its place",
+            ) from None
         except (ValueError, KeyError, TypeError):
             raise RunWithoutLogs("the run's roster is malformed") from None
 

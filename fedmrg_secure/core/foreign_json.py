@@ -7,6 +7,7 @@ out can be encoded, hashed and walked without another thought.
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any, ClassVar, Final, NoReturn
 
@@ -80,20 +81,20 @@ def _integer(digits: str) -> int:
 def _check_strings_and_depth(value: object) -> None:
     """No recursion: what is walked may be nested as deep as the interpreter could just read."""
     level: list[object] = [value]
-    for _ in range(DEEPEST + 1):
+    for depth in itertools.count():
         below: list[object] = []
         for each in level:
             if isinstance(each, str):
                 _check_text(each)
-            elif isinstance(each, list):
+            elif isinstance(each, list | dict):
+                if depth == DEEPEST:
+                    raise _too_deep()
                 below.extend(each)
-            elif isinstance(each, dict):
-                below.extend(each)
-                below.extend(each.values())
+                if isinstance(each, dict):
+                    below.extend(each.values())
         if not below:
             return
         level = below
-    raise _too_deep()
 
 
 def _check_text(text: str) -> None:

@@ -93,15 +93,19 @@ def write_request(
     return canonical_json({**body, "signature": signature.hex()})
 
 
-def read_request(file: bytes) -> EnrolmentRequest:
+def read_request(file: bytes, location: str = "") -> EnrolmentRequest:
     """Parse a request and check both proofs of possession.
+
+    Args:
+        file: bytes from anybody, at most 16 MiB (`files.read_bounded`).
+        location: where they lie, for a message.
 
     Raises:
         IdentityFileInvalid: not a request.
         RosterInvalid, InvalidName, PublicKeyInvalid: it names an impossible party.
         SignatureInvalid, EnrolmentRefused: a proof of possession fails.
     """
-    value = parse_object(file, REQUEST_FORM)
+    value = parse_object(file, REQUEST_FORM, location)
     raw_entry, hosts = value.get("entry"), value.get("hosts")
     if not isinstance(raw_entry, dict) or not isinstance(hosts, list):
         raise EnrolmentRefused("the request names no party")

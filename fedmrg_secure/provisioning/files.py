@@ -142,7 +142,11 @@ def parse_object(content: bytes, version: str, location: str = "") -> Mapping[st
     try:
         value = read_json(content)
     except JsonRefused as error:
-        raise IdentityFileInvalid(f"the file {error}", location=location) from None
+        raise IdentityFileInvalid(
+            f"the file {error}",
+            hint="was it meant to be given here, and did it come whole?",
+            location=location,
+        ) from None
     if not isinstance(value, dict) or value.get("version") != version:
         raise IdentityFileInvalid(f"the file is not of the form {version}", location=location)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Iterator
@@ -69,11 +70,11 @@ def mutate_json(data: bytes, chance: random.Random) -> bytes:
         holder, key = chance.choice(list(_places(root)))
         kind = chance.randrange(8)
         if kind < 3 or holder is root:
-            holder[key] = chance.choice(_VALUES)
+            holder[key] = copy.deepcopy(chance.choice(_VALUES))
         elif kind == 3:
             other, place = chance.choice(list(_places(root)))
             # A copy: a value inside itself would have no end.
-            holder[key] = json.loads(json.dumps(other[place]))
+            holder[key] = copy.deepcopy(other[place])
         elif kind == 4:
             del holder[key]
         elif kind == 5 and isinstance(holder, dict):
