@@ -39,7 +39,7 @@ def test_json_is_changed_along_its_structure() -> None:
     assert any(b'"a"' not in each for each in changed)
 
 
-def test_a_crash_and_a_hang_would_be_seen() -> None:
+def test_a_crash_and_a_hang_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ZeroDivisionError):
         Target("broken", st.just(b""), lambda data: 1 // len(data)).feed(b"")
 
@@ -47,6 +47,7 @@ def test_a_crash_and_a_hang_would_be_seen() -> None:
         while True:
             pass
 
+    monkeypatch.setattr("tests.fuzz.target.LONGEST_S", 0.2)
     with pytest.raises(Hang):
         Target("endless", st.just(b""), spin).feed(b"")
 
@@ -54,7 +55,7 @@ def test_a_crash_and_a_hang_would_be_seen() -> None:
 def test_too_much_memory_would_be_seen() -> None:
     program = (
         "from hypothesis import strategies as st\n"
-        "from tests.fuzz.__main__ import bound_memory, survives\n"
+        "from tests.fuzz.feeding import bound_memory, survives\n"
         "from tests.fuzz.target import Target\n"
         "bound_memory()\n"
         "greedy = Target('greedy', st.just(b''), lambda data: bytearray(3 << 30))\n"
