@@ -15,11 +15,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--cpu-minutes", type=float, default=10.0, help="of each parser")
     parser.add_argument("--examples", type=int, help="inputs for each parser, instead of minutes")
-    parser.add_argument("--only", help="the name of one parser")
+    parser.add_argument("--only", action="append", help="the name of one parser; may be repeated")
     options = parser.parse_args()
-    targets = [one for one in all_targets() if options.only in (None, one.name)]
-    if not targets:
-        parser.error(f"there is no parser {options.only!r}")
+    targets = [one for one in all_targets() if not options.only or one.name in options.only]
+    if unknown := set(options.only or ()) - {one.name for one in targets}:
+        parser.error(f"there is no parser called {', '.join(sorted(unknown))}")
     bound_memory()
     minutes = 0.0 if options.examples else options.cpu_minutes
     broken = [
