@@ -126,7 +126,8 @@ def read_request(file: bytes, location: str = "") -> EnrolmentRequest:
         raise EnrolmentRefused(f"{entry.party} does not prove that it holds its TLS key")
     if entry.revoked or (hosts and entry.role == SITE_ROLE):
         raise EnrolmentRefused(f"{entry.party} asks for what a {entry.role} cannot have")
-    return EnrolmentRequest(text_field(value, "federation"), entry, tuple(hosts), tls_key)
+    federation = check_party_name(text_field(value, "federation"))
+    return EnrolmentRequest(federation, entry, tuple(hosts), tls_key)
 
 
 def accept_request(authority: Authority, request: EnrolmentRequest) -> Authority:

@@ -169,7 +169,7 @@ def install(folder: Path, file: bytes) -> Kit:
         grant = parse_object(file, GRANT_FORM)
         if text_field(grant, "party") != kit_file.get("party"):
             raise KitMismatch(
-                f"the grant is for {text_field(grant, 'party')}, "
+                f"the grant is for {text_field(grant, 'party')!r}, "
                 f"this kit is {kit_file.get('party')}'s"
             )
         chain = text_field(grant, "chain").encode()

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedmrg_secure.core.canonical import canonical_json, hash_json
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.types import InvalidName
 from fedmrg_secure.crypto.roster import RosterInvalid, read_roster
 from fedmrg_secure.crypto.signing import SignatureInvalid
 from fedmrg_secure.provisioning.authority import Authority, create_authority
@@ -128,6 +129,15 @@ def test_the_tls_key_must_be_proven() -> None:
     for csr in ("", "no csr", stolen):
         with pytest.raises(EnrolmentRefused):
             read_request(signed_anew(csr=csr))
+
+
+def test_a_federation_that_is_no_name_is_refused_before_it_is_shown() -> None:
+    body = json.loads(write_request(SITE_KEYS, "lungs", ENTRY))
+    del body["signature"]
+    body["federation"] = "lungs\x1b[2J"
+    signature = SITE_KEYS.signing.sign(hash_json(REQUEST_FORM, body)).hex()
+    with pytest.raises(InvalidName):
+        read_request(canonical_json({**body, "signature": signature}))
 
 
 def test_a_site_cannot_ask_for_a_server_name_or_come_revoked() -> None:
