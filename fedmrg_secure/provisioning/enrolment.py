@@ -25,10 +25,16 @@ from fedmrg_secure.crypto.roster import RosterEntry
 from fedmrg_secure.crypto.signing import verify_signature
 from fedmrg_secure.provisioning.authority import Authority
 from fedmrg_secure.provisioning.certificate_forms import EnrolmentRefused
-from fedmrg_secure.provisioning.files import hex_field, parse_object, text_field
+from fedmrg_secure.provisioning.files import (
+    IdentityFileInvalid,
+    hex_field,
+    parse_object,
+    text_field,
+)
 
 REQUEST_FORM: Final = "fedmrg/enrolment-request/v1"
 GRANT_FORM: Final = "fedmrg/enrolment-grant/v1"
+_LONGEST_REQUEST: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -97,14 +103,16 @@ def read_request(file: bytes, location: str = "") -> EnrolmentRequest:
     """Parse a request and check both proofs of possession.
 
     Args:
-        file: bytes from anybody, at most 16 MiB (`files.read_bounded`).
+        file: bytes from anybody.
         location: where they lie, for a message.
 
     Raises:
-        IdentityFileInvalid: not a request.
+        IdentityFileInvalid: not a request, or longer than 1 MiB.
         RosterInvalid, InvalidName, PublicKeyInvalid: it names an impossible party.
         SignatureInvalid, EnrolmentRefused: a proof of possession fails.
     """
+    if len(file) > _LONGEST_REQUEST:
+        raise IdentityFileInvalid(f"a request of {len(file)} bytes is too long", location=location)
     value = parse_object(file, REQUEST_FORM, location)
     raw_entry, hosts = value.get("entry"), value.get("hosts")
     if not isinstance(raw_entry, dict) or not isinstance(hosts, list):

@@ -109,6 +109,11 @@ def test_what_is_no_request_is_refused(file: bytes) -> None:
         read_request(file)
 
 
+def test_a_request_of_megabytes_is_not_even_parsed() -> None:
+    with pytest.raises(IdentityFileInvalid, match="too long"):
+        read_request(request(hosts=["a" * 2**20]))
+
+
 def signed_anew(csr: str | None = None, hosts: tuple[str, ...] = (), **entry: object) -> bytes:
     """A request by the rightful Ed25519 key that still asks for something wrong."""
     body = json.loads(write_request(SITE_KEYS, "lungs", replace(ENTRY, **entry), hosts))  # type: ignore[arg-type]
