@@ -137,6 +137,17 @@ def test_the_one_pickle_that_is_read_runs_no_code_and_has_a_pinned_hash() -> Non
     assert "check_sha256(source, sha256)" in ast.unparse(tree)
 
 
+def test_json_of_others_is_read_strictly() -> None:
+    """`json.loads` lets through what cannot be hashed, and ends in a `RecursionError`."""
+    found = [
+        str(path.relative_to(PACKAGE))
+        for room in ("crypto", "protocol", "provisioning", "audit_log")
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        if "json.load" in path.read_text(encoding="utf-8")
+    ]
+    assert found == []
+
+
 def test_modules_are_small() -> None:
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())

@@ -30,6 +30,7 @@ from fedmrg_secure.audit_log.files import (
 from fedmrg_secure.audit_log.record import EventRefused, decode_entry, encode_entry
 from fedmrg_secure.core.canonical import JsonValue
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.foreign_json import JsonRefused, read_json
 from fedmrg_secure.core.merkle import MerkleRange, leaf_hash
 
 
@@ -239,9 +240,9 @@ class AuditLog:
         if not notes:
             return self.head
         try:
-            note = json.loads(notes[-1])
+            note = read_json(notes[-1])
             return read_checkpoint(str(note), self._origin, self._signer.public_key)
-        except (ValueError, CheckpointInvalid) as error:
+        except (JsonRefused, CheckpointInvalid) as error:
             raise LogDamaged(
                 f"the log's last checkpoint is not valid: {error}", location=str(self._folder)
             ) from None

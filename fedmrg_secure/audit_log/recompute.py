@@ -19,6 +19,7 @@ from fedmrg_secure.audit_log.files import (
 )
 from fedmrg_secure.audit_log.record import EventRefused, decode_entry
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.foreign_json import JsonRefused, read_json
 from fedmrg_secure.core.merkle import MerkleRange, leaf_hash
 
 
@@ -129,15 +130,15 @@ def verify_log(
 def _check_note(line: bytes, expected: Checkpoint, party: str, public_key: bytes) -> None:
     entry = expected.size - 1
     try:
-        note = json.loads(line)
+        note = read_json(line)
         # The line must be the one encoding of the note, or a changed byte might go unseen.
         if not isinstance(note, str) or json.dumps(note).encode() != line:
             raise CheckpointInvalid("the checkpoint is not a signed note")
         found = read_checkpoint(note, expected.origin, public_key)
     except CheckpointInvalid as error:
         raise LogInvalid(party, entry, f"of its checkpoint: {error.message}") from None
-    except ValueError:
-        raise LogInvalid(party, entry, "its checkpoint is not a line of JSON") from None
+    except JsonRefused as error:
+        raise LogInvalid(party, entry, f"its checkpoint {error}") from None
     if found.size != expected.size:
         raise LogInvalid(
             party,

@@ -6,7 +6,6 @@ paths, no free text. Every field's name is listed here with the only form its va
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Final
 
 from fedmrg_secure.core.canonical import JsonValue, canonical_json
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.foreign_json import JsonRefused, read_json
 
 EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "process.started": (),
@@ -125,11 +125,10 @@ def decode_entry(line: bytes, seq: int) -> Mapping[str, Any]:
         EventRefused: not the canonical form of a valid event, or not numbered `seq`.
     """
     try:
-        entry: dict[str, Any] = json.loads(line)
-        canonical = isinstance(entry, dict) and canonical_json(entry) == line
-    except (ValueError, RecursionError):
-        canonical = False
-    if not canonical:
+        entry: dict[str, Any] = read_json(line)
+    except JsonRefused as error:
+        raise EventRefused(f"it {error}") from None
+    if not isinstance(entry, dict) or canonical_json(entry) != line:
         raise EventRefused("it is not canonical JSON")
     if entry.get("seq") != seq or isinstance(entry.get("seq"), bool):
         raise EventRefused(f"it is numbered {entry.get('seq')!r}")

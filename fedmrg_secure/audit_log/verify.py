@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from fedmrg_secure.audit_log.cross_check import cross_check
 from fedmrg_secure.audit_log.files import CHECKPOINTS_FILE, ENTRIES_FILE
 from fedmrg_secure.audit_log.recompute import LogInvalid, VerifiedLog, verify_log
 from fedmrg_secure.core.errors import InputError
+from fedmrg_secure.core.foreign_json import JsonRefused, read_json
 from fedmrg_secure.core.types import COORDINATOR
 
 _ROSTERS: Final = ("log/roster.json", "coordinator/kit/roster.json")
@@ -48,12 +48,17 @@ class LogKeys:
             RunWithoutLogs: it is no roster file.
         """
         try:
-            roster = json.loads(roster_file)["roster"]
+            roster = read_json(roster_file)["roster"]
             keys = {
                 str(entry["party"]): bytes.fromhex(entry["signing_key"])
                 for entry in roster["entries"]
             }
             return cls(str(roster["federation"]), keys)
+        except JsonRefused as error:
+            raise RunWithoutLogs(
+                f"the run's roster {error}",
+                hint="put the roster that the run's parties went by in its place",
+            ) from None
         except (ValueError, KeyError, TypeError):
             raise RunWithoutLogs("the run's roster is malformed") from None
 

@@ -139,7 +139,7 @@ def issue(
 
     output = Output(as_json=as_json)
     office = read_authority(authority)
-    accepted = [read_request(read_bounded(path)) for path in requests]
+    accepted = [read_request(read_bounded(path), str(path)) for path in requests]
     enrolled = office
     for each in accepted:
         enrolled = accept_request(enrolled, each)

@@ -28,16 +28,30 @@ def open_sum(site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwa
     """The sum in grid steps, shape (vector_size,), opened frame by frame as it comes in.
 
     Raises:
+        AggregateRefused: it has another number of chunks than this session's sums; nothing was
+            downloaded.
         OpeningRefused: the sum was altered or is under another key. A shared key is spoiled:
             refusing tells whoever altered the sum one bit, so there is no second try, restart or
             not. A round's key serves one sum anyway.
     """
+    _check_chunks(site, scheme, aggregate)
     try:
         return _open_frames(site, scheme, aggregate, watch)
     except OpeningRefused:
         if site.manifest.shared_key:
             site.store.spoil_key(aggregate.key_epoch)
         raise
+
+
+def _check_chunks(site: Site, scheme: Scheme, aggregate: AggregateInfo) -> None:
+    listed = len(aggregate.chunk_hashes)
+    expected = scheme.parameters.chunk_count(site.factorization.vector_size)
+    if listed != expected:
+        raise AggregateRefused(
+            f"the sum of round {aggregate.round} has {listed} chunks, those of this session have "
+            f"{expected}",
+            hint="do not go on with this coordinator before it has been looked into",
+        )
 
 
 def _open_frames(

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import ClassVar, Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
@@ -27,6 +27,19 @@ COORDINATOR_ROLE: Final = "coordinator"
 
 DOCUMENT_SIGNING: Final = ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 """id-kp-documentSigning (RFC 9336): the roster certificate's only use, worthless in TLS."""
+
+MALFORMED: Final = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    InternalError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises of bytes that are no certificate or request: some of it only when a
+field is first read."""
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -90,13 +103,25 @@ def load_certificate(encoded: bytes) -> x509.Certificate:
         if encoded.lstrip().startswith(b"-----BEGIN"):
             return x509.load_pem_x509_certificate(encoded)
         return x509.load_der_x509_certificate(encoded)
-    except ValueError:
+    except MALFORMED:
         raise CertificateRefused("these bytes are not a certificate") from None
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
     """SHA-256 of a certificate's DER, hex: what two people compare by telephone."""
     return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def public_key(certificate: x509.Certificate) -> object:
+    """The certificate's public key, of whatever kind `cryptography` knows.
+
+    Raises:
+        CertificateRefused: it holds none of these.
+    """
+    try:
+        return certificate.public_key()
+    except MALFORMED:
+        raise CertificateRefused("the certificate holds no key of a known kind") from None
 
 
 def parse_federation(roster_certificate: x509.Certificate) -> str:
@@ -125,13 +150,7 @@ def read_party_certificate(encoded: bytes) -> CertificateFacts:
     if uses != {_TLS_USE[role]}:
         raise CertificateRefused(f"the certificate of {party} lacks the key usage of a {role}")
     _refuse_authority(certificate)
-    return CertificateFacts(
-        federation,
-        party,
-        role,
-        certificate.not_valid_before_utc,
-        certificate.not_valid_after_utc,
-    )
+    return CertificateFacts(federation, party, role, *_span(certificate))
 
 
 def check_roster_certificate(
@@ -145,7 +164,7 @@ def check_roster_certificate(
     """
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*MALFORMED, InvalidSignature):
         raise CertificateRefused(
             "the roster's certificate was not issued by this federation's authority"
         ) from None
@@ -157,9 +176,8 @@ def check_roster_certificate(
     if uses != {DOCUMENT_SIGNING}:
         raise CertificateRefused("the roster's certificate is not for signing documents")
     _refuse_authority(certificate)
-    span = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    _check_span("the roster's certificate", *span, at)
-    key = certificate.public_key()
+    _check_span("the roster's certificate", *_span(certificate), at)
+    key = public_key(certificate)
     if not isinstance(key, Ed25519PublicKey):
         raise CertificateRefused("the roster's certificate holds no Ed25519 key")
     return key.public_bytes_raw()
@@ -193,8 +211,15 @@ def _refuse_authority(certificate: x509.Certificate) -> None:
 def _extension(certificate: x509.Certificate, kind: type[_Extension], title: str) -> _Extension:
     try:
         return certificate.extensions.get_extension_for_class(kind).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (*MALFORMED, x509.ExtensionNotFound):
         raise CertificateRefused(f"the certificate has no (or no single) {title}") from None
+
+
+def _span(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+    try:
+        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except MALFORMED:
+        raise CertificateRefused("the certificate's span of time is malformed") from None
 
 
 def _check_span(what: str, not_before: datetime, not_after: datetime, now: datetime) -> None:

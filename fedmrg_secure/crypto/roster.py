@@ -7,7 +7,7 @@ in the file is believed before root, certificate and signature agree.
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedmrg_secure.core.canonical import JsonValue, canonical_json, hash_json, tagged_hash
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.foreign_json import JsonRefused, read_json
 from fedmrg_secure.core.types import COORDINATOR, Signer, check_party_name
 from fedmrg_secure.crypto.certificates import (
     COORDINATOR_ROLE,
@@ -277,9 +278,9 @@ def _verified(file: bytes, authority_pem: bytes, at: datetime | None) -> Roster:
     if len(file) > _LONGEST_FILE:
         raise RosterInvalid(f"a roster file of {len(file)} bytes is too long")
     try:
-        value = json.loads(file)
-    except ValueError:
-        raise RosterInvalid("the roster file is not JSON") from None
+        value = read_json(file)
+    except JsonRefused as error:
+        raise RosterInvalid(f"the roster file {error}") from None
     if not isinstance(value, dict) or value.get("version") != ROSTER_TAG:
         raise RosterInvalid(f"the roster file is not of the version {ROSTER_TAG}")
     body = value.get("roster")
@@ -299,8 +300,8 @@ def _signed_bytes(roster: Roster) -> bytes:
 
 
 def _refuse_shared(what: str, values: list[str]) -> None:
-    for value in values:
-        if values.count(value) > 1:
+    for value, count in Counter(values).items():
+        if count > 1:
             raise RosterInvalid(f"two parties of the roster share the {what} {value}")
 
 

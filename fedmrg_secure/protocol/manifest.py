@@ -7,7 +7,6 @@ in a session signs the whole manifest.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ from typing import Any, Final, cast
 
 from fedmrg_secure.core.canonical import JsonValue, canonical_json, tagged_hash
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.foreign_json import JsonRefused, read_json
 from fedmrg_secure.core.types import COORDINATOR, check_party_name
 from fedmrg_secure.protocol.certified import MAX_MEMBERS
 from fedmrg_secure.protocol.errors import InvalidManifest
@@ -153,9 +153,9 @@ class SessionManifest:
                 missing or repeated keys, other types, spaces, floats.
         """
         try:
-            value = json.loads(data, object_pairs_hook=_without_repeats)
-        except (ValueError, RecursionError) as error:
-            raise InvalidManifest("the session manifest is not JSON") from error
+            value = read_json(data)
+        except JsonRefused as error:
+            raise InvalidManifest(f"the session manifest {error}") from error
         if not isinstance(value, dict):
             raise InvalidManifest("the session manifest is not a JSON object")
         names = {field.name for field in fields(cls)}
@@ -248,10 +248,3 @@ def _check_types(value: dict[str, Any]) -> None:
             raise InvalidManifest(f"{name} must have 1 to 200 characters")
     if any(type(weight) is not int for weight in value["weights"].values()):
         raise InvalidManifest("weights are not all integers")
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise InvalidManifest("a key stands twice in the session manifest")
-    return value

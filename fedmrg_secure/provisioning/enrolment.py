@@ -7,7 +7,6 @@ naming somebody else's only makes what is sealed to oneself unreadable.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,16 +18,23 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from fedmrg_secure.core.canonical import JsonValue, canonical_json, hash_json
+from fedmrg_secure.core.foreign_json import read_json
 from fedmrg_secure.core.types import check_party_name
-from fedmrg_secure.crypto.certificates import SITE_ROLE
+from fedmrg_secure.crypto.certificates import MALFORMED, SITE_ROLE
 from fedmrg_secure.crypto.roster import RosterEntry
 from fedmrg_secure.crypto.signing import verify_signature
 from fedmrg_secure.provisioning.authority import Authority
 from fedmrg_secure.provisioning.certificate_forms import EnrolmentRefused
-from fedmrg_secure.provisioning.files import hex_field, parse_object, text_field
+from fedmrg_secure.provisioning.files import (
+    IdentityFileInvalid,
+    hex_field,
+    parse_object,
+    text_field,
+)
 
 REQUEST_FORM: Final = "fedmrg/enrolment-request/v1"
 GRANT_FORM: Final = "fedmrg/enrolment-grant/v1"
+_LONGEST_REQUEST: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -93,15 +99,21 @@ def write_request(
     return canonical_json({**body, "signature": signature.hex()})
 
 
-def read_request(file: bytes) -> EnrolmentRequest:
+def read_request(file: bytes, location: str = "") -> EnrolmentRequest:
     """Parse a request and check both proofs of possession.
 
+    Args:
+        file: bytes from anybody.
+        location: where they lie, for a message.
+
     Raises:
-        IdentityFileInvalid: not a request.
+        IdentityFileInvalid: not a request, or longer than 1 MiB.
         RosterInvalid, InvalidName, PublicKeyInvalid: it names an impossible party.
         SignatureInvalid, EnrolmentRefused: a proof of possession fails.
     """
-    value = parse_object(file, REQUEST_FORM)
+    if len(file) > _LONGEST_REQUEST:
+        raise IdentityFileInvalid(f"a request of {len(file)} bytes is too long", location=location)
+    value = parse_object(file, REQUEST_FORM, location)
     raw_entry, hosts = value.get("entry"), value.get("hosts")
     if not isinstance(raw_entry, dict) or not isinstance(hosts, list):
         raise EnrolmentRefused("the request names no party")
@@ -116,13 +128,14 @@ def read_request(file: bytes) -> EnrolmentRequest:
         csr = x509.load_pem_x509_csr(text_field(value, "csr").encode())
         valid = csr.is_signature_valid
         tls_key = csr.public_key()
-    except (ValueError, InvalidSignature):
+    except (*MALFORMED, InvalidSignature):
         valid, tls_key = False, None
     if not valid or not isinstance(tls_key, ec.EllipticCurvePublicKey):
         raise EnrolmentRefused(f"{entry.party} does not prove that it holds its TLS key")
     if entry.revoked or (hosts and entry.role == SITE_ROLE):
         raise EnrolmentRefused(f"{entry.party} asks for what a {entry.role} cannot have")
-    return EnrolmentRequest(text_field(value, "federation"), entry, tuple(hosts), tls_key)
+    federation = check_party_name(text_field(value, "federation"))
+    return EnrolmentRequest(federation, entry, tuple(hosts), tls_key)
 
 
 def accept_request(authority: Authority, request: EnrolmentRequest) -> Authority:
@@ -155,6 +168,6 @@ def write_grant(
             "version": GRANT_FORM,
             "party": entry.party,
             "chain": chain.decode(),
-            "roster": json.loads(roster_file),
+            "roster": read_json(roster_file),
         }
     )

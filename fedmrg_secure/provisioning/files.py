@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from fedmrg_secure.core.errors import InputError
+from fedmrg_secure.core.foreign_json import JsonRefused, read_json
 
 _LONGEST_FILE: Final = 16 * 1024 * 1024
 
@@ -136,12 +136,17 @@ def parse_object(content: bytes, version: str, location: str = "") -> Mapping[st
     """A JSON object whose ``version`` is the given one.
 
     Raises:
-        IdentityFileInvalid: not JSON, not an object, or of another version.
+        IdentityFileInvalid: not JSON as `core.foreign_json` reads it, not an object, or of another
+            version.
     """
     try:
-        value = json.loads(content)
-    except ValueError:
-        raise IdentityFileInvalid("the file is not JSON", location=location) from None
+        value = read_json(content)
+    except JsonRefused as error:
+        raise IdentityFileInvalid(
+            f"the file {error}",
+            hint="was it meant to be given here, and did it come whole?",
+            location=location,
+        ) from None
     if not isinstance(value, dict) or value.get("version") != version:
         raise IdentityFileInvalid(f"the file is not of the form {version}", location=location)
     return value

@@ -28,10 +28,12 @@ from fedmrg_secure.core.errors import FedmrgError, InputError
 from fedmrg_secure.core.types import COORDINATOR
 from fedmrg_secure.crypto.certificates import (
     COORDINATOR_ROLE,
+    MALFORMED,
     SITE_ROLE,
     CertificateRefused,
     coordinator_dns_name,
     load_certificate,
+    public_key,
     read_party_certificate,
     utc_now,
 )
@@ -167,7 +169,7 @@ def install(folder: Path, file: bytes) -> Kit:
         grant = parse_object(file, GRANT_FORM)
         if text_field(grant, "party") != kit_file.get("party"):
             raise KitMismatch(
-                f"the grant is for {text_field(grant, 'party')}, "
+                f"the grant is for {text_field(grant, 'party')!r}, "
                 f"this kit is {kit_file.get('party')}'s"
             )
         chain = text_field(grant, "chain").encode()
@@ -266,14 +268,15 @@ def _check_chain(
         leaf, *issuers = x509.load_pem_x509_certificates(chain)
         root = load_certificate(authority_pem)
         facts = read_party_certificate(chain)
-    except (ValueError, CertificateRefused) as error:
+        certified_key = public_key(leaf)
+    except (*MALFORMED, CertificateRefused) as error:
         raise IdentityFileInvalid(f"{CHAIN_FILE} or {AUTHORITY_FILE}: {error}") from None
     if (facts.federation, facts.party, facts.role) != (federation, party, role):
         raise KitMismatch(
             f"the certificate is {facts.party}'s of {facts.federation}, "
             f"the kit {party}'s of {federation}"
         )
-    if leaf.public_key() != key.public_key():
+    if certified_key != key.public_key():
         raise KitMismatch(f"the certificate of {party} is for another TLS key")
     try:
         facts.check_time(now)
@@ -286,7 +289,7 @@ def _check_chain(
         else:
             name = x509.DNSName(coordinator_dns_name(federation))
             policy.build_server_verifier(name).verify(leaf, issuers)
-    except VerificationError:
+    except (*MALFORMED, VerificationError):
         raise KitForeign(
             f"the certificate of {party} does not lead to the authority that the kit pins",
             hint="was it issued by another federation's authority?",

@@ -16,6 +16,7 @@ from fedmrg_secure.audit_log.checkpoint import Checkpoint, sign_checkpoint
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.signing import SigningKey
 from tests.audit_log.logs import NOW, some_events, write_log
+from tests.core.hostile_json import HOSTILE
 
 KEY = SigningKey.generate("spain")
 ORIGIN = log_origin("lungs", "spain")
@@ -244,3 +245,12 @@ def test_logs_of_two_parties_do_not_mix(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(LogInvalid) as caught:
         check(tmp_path)
     assert caught.value.entry == 2
+
+
+@pytest.mark.parametrize("name", [ENTRIES, CHECKPOINTS])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_line_of_json_that_nobody_signs(whole: Path, bench: Path, name: str, text: str) -> None:
+    def put(lines: list[bytes]) -> list[bytes]:
+        return [*lines[:2], text.encode(), *lines[3:]]
+
+    assert first_bad(whole, bench, {name: change_lines(put)}) == 2

@@ -16,6 +16,7 @@ from fedmrg_secure.audit_log.verify import LogKeys, RunWithoutLogs, find_roster,
 from fedmrg_secure.core.canonical import canonical_json
 from fedmrg_secure.crypto.signing import SigningKey
 from tests.audit_log.logs import FEDERATION, hash_of, write_log
+from tests.core.hostile_json import HOSTILE, with_value
 
 PARTIES = ("coordinator", "italy", "spain")
 KEYS = {party: SigningKey.generate(party) for party in PARTIES}
@@ -398,3 +399,11 @@ def test_a_run_without_a_roster_cannot_be_checked(
     break_it(find_roster(tmp_path))
     with pytest.raises(RunWithoutLogs):
         verify_run(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["roster", "extra"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_json_that_nobody_signs_states_no_keys(key: str, text: str) -> None:
+    for file in (text.encode(), with_value({"roster": {}}, key, text)):
+        with pytest.raises(RunWithoutLogs):
+            LogKeys.stated_by(file)

@@ -12,6 +12,7 @@ from fedmrg_secure.audit_log import AuditLog, log_origin
 from fedmrg_secure.cli.main import run_command
 from fedmrg_secure.provisioning.local import provision_throwaway
 from fedmrg_secure.provisioning.site_kit import load_kit
+from tests.core.hostile_json import HOSTILE
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +151,26 @@ def test_an_unknown_party_is_refused(run: Path, capsys: pytest.CaptureFixture[st
 def test_bad_logs_are_not_shown(run: Path) -> None:
     tamper(run)
     assert run_command(["log", "show", str(run)]) == 1
+
+
+@pytest.mark.parametrize("name", ["entries.jsonl", "checkpoints.jsonl"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_lines_of_another_party_are_explained(
+    run: Path, name: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run / "log" / "spain" / name
+    *lines, last = path.read_bytes().splitlines(keepends=True)
+    assert last.endswith(b"\n")
+    path.write_bytes(b"".join(lines) + text.encode() + b"\n")
+    assert run_command(["log", "verify", str(run), "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert (result["party"], result["entry"]) == ("spain", 3)
+
+
+def test_a_hostile_roster_is_explained(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "log" / "roster.json").write_text(HOSTILE["deep"])
+    assert run_command(["log", "verify", str(run), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "FMRG-4541"
+    (run / "coordinator" / "kit" / "authority.pem").unlink()
+    assert run_command(["log", "verify", str(run), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "FMRG-7041"

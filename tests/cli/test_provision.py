@@ -9,6 +9,7 @@ import pytest
 
 from fedmrg_secure.cli.main import run_command
 from fedmrg_secure.provisioning.site_kit import load_kit
+from tests.core.hostile_json import HOSTILE, with_value
 
 
 class Desk:
@@ -96,3 +97,17 @@ def test_showing_the_roster_changes_nothing(desk: Desk, tmp_path: Path) -> None:
 def test_mistakes_are_explained(desk: Desk, words: tuple[str, ...], code: int) -> None:
     answer = desk(*words, code=code)
     assert answer["error"]["message"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_are_explained(desk: Desk, tmp_path: Path, text: str) -> None:
+    enrol(desk)
+    request = json.loads((tmp_path / "spain" / "request.json").read_bytes())
+    (tmp_path / "request").write_bytes(with_value(request, "csr", text))
+    refused = desk("issue", "@office", "@request", "--out", "@grants", code=2)["error"]
+    assert refused["code"] == "FMRG-6602"  # type: ignore[index]
+    assert refused["location"] == str(tmp_path / "request")  # type: ignore[index]
+    grant = json.loads((tmp_path / "grants" / "spain.grant.json").read_bytes())
+    (tmp_path / "grant").write_bytes(with_value(grant, "roster", text))
+    refused = desk("install", "@spain", "@grant", code=2)["error"]
+    assert refused["code"] == "FMRG-6602"  # type: ignore[index]

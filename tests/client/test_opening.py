@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,24 @@ def test_an_altered_sum_spoils_the_key_for_good(tmp_path: Path) -> None:
         federation.open()
     federation.site.store = SiteStore(tmp_path)  # as after a restart
     with pytest.raises(KeySpoiled, match="epoch 1"):
+        federation.open()
+
+
+@pytest.mark.parametrize("listed", [1, 2])
+def test_a_sum_of_another_number_of_chunks_is_refused_before_a_download(
+    tmp_path: Path, listed: int
+) -> None:
+    federation = Federation(tmp_path, unaltered)
+    federation.site.factorization = make_factorization(
+        UpdateConfig(factorization="ffa"), {"adapter": (PARAMETERS.chunk_values * (3 - listed),)}
+    )
+    federation.frames = federation.frames[:1] * listed
+    leaves = tuple(leaf_hash(frame) for frame in federation.frames)
+    federation.aggregate = replace(
+        federation.aggregate, chunk_hashes=leaves, merkle_root=merkle_root(leaves)
+    )
+    federation.site.coordinator = SimpleNamespace()
+    with pytest.raises(AggregateRefused, match="chunks"):
         federation.open()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,8 @@ from fedmrg_secure.crypto.certificates import (
     CertificateRefused,
     check_roster_certificate,
     coordinator_dns_name,
+    load_certificate,
+    public_key,
     read_party_certificate,
     spiffe_id,
 )
@@ -184,3 +187,35 @@ def test_names_of_parties() -> None:
     assert spiffe_id("lungs", "site", "spain") == "spiffe://lungs/site/spain"
     assert spiffe_id("lungs", "coordinator", "coordinator") == "spiffe://lungs/coordinator"
     assert coordinator_dns_name("lungs") == "coordinator.lungs.internal"
+
+
+LEAF = certificate(["spiffe://lungs/site/spain"], [CLIENT], encoding=Encoding.DER)
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
+@pytest.mark.parametrize(
+    ("found", "put"),
+    [
+        ("a003020102", "a00302010a"),  # version 11 (InvalidVersion)
+        ("06082a8648ce3d030107", "06082a8648ce3d030157"),  # a curve that nobody knows
+        ("06072a8648ce3d0201", "06072a8648ce3d0257"),  # a key of a kind that nobody knows
+        ("0603551d11", "0603551d13"),  # basic constraints twice (DuplicateExtension)
+        ("0603551d25", "0603551d1e"),  # name constraints that are none
+        ("8619", "a319"),  # a name of a kind that cryptography does not read
+        ("8619", "8819"),  # a registered identifier that is none
+        ("170d", "180d"),  # a time in a form that is none
+    ],
+)
+def test_what_cryptography_cannot_read_is_refused(found: str, put: str, encoding: Encoding) -> None:
+    """Some of it raises only when a field is looked at, and not a `ValueError`."""
+    assert LEAF.hex().count(found) >= 1
+    encoded = bytes.fromhex(LEAF.hex().replace(found, put))
+    if encoding is Encoding.PEM:
+        body = base64.encodebytes(encoded)
+        encoded = b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
+    try:
+        read_party_certificate(encoded)
+        public_key(load_certificate(encoded))
+    except CertificateRefused:
+        return
+    pytest.fail("it was read")

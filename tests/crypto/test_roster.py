@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -27,6 +28,7 @@ from fedmrg_secure.crypto.roster import (
 )
 from fedmrg_secure.crypto.signing import PublicKeyInvalid, SignatureInvalid, SigningKey
 from fedmrg_secure.provisioning.authority import Authority, create_authority
+from tests.core.hostile_json import HOSTILE, with_value
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 KEYS = {name: SigningKey.generate(name) for name in ("coordinator", "italy", "spain")}
@@ -278,3 +280,38 @@ def test_the_roster_key_is_an_ed25519_key_that_no_party_has(authority: Authority
     pem = authority.roster_certificate.public_bytes(Encoding.PEM)
     with pytest.raises(CertificateRefused):
         roster().identify_certificate(pem, NOW)
+
+
+@pytest.mark.parametrize("key", ["roster", "certificate", "signature", "version", "extra"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_json_that_nobody_signs_is_no_roster(authority: Authority, key: str, text: str) -> None:
+    value = json.loads(sign_roster(roster(), authority.roster_key, authority.roster_certificate))
+    for file in (text.encode(), with_value(value, key, text)):
+        with pytest.raises(RosterInvalid):
+            read_past_roster(file, authority.root_pem)
+
+
+@pytest.mark.parametrize("key", ["epoch", "issued", "federation", "entries"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_field_of_a_roster_is_such_json(authority: Authority, key: str, text: str) -> None:
+    value = json.loads(sign_roster(roster(), authority.roster_key, authority.roster_certificate))
+    body = with_value(value["roster"], key, text).decode()
+    with pytest.raises(RosterInvalid):
+        read_past_roster(with_value(value, "roster", body), authority.root_pem)
+
+
+def test_a_roster_of_thousands_is_checked_in_time() -> None:
+    """Before its signature is: comparing each with each would take minutes."""
+    some = [
+        replace(
+            ENTRIES[1],
+            party=f"site-{number:05}",
+            institution=f"House {number}",
+            signing_key=number.to_bytes(32, "little"),
+            seal_key=number.to_bytes(32, "little"),
+        )
+        for number in range(2, 15_000)
+    ]
+    started = time.process_time()
+    roster(ENTRIES[0], *some)
+    assert time.process_time() - started < 2

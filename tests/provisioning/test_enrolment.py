@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedmrg_secure.core.canonical import canonical_json, hash_json
 from fedmrg_secure.core.errors import FedmrgError
+from fedmrg_secure.core.types import InvalidName
 from fedmrg_secure.crypto.roster import RosterInvalid, read_roster
 from fedmrg_secure.crypto.signing import SignatureInvalid
 from fedmrg_secure.provisioning.authority import Authority, create_authority
@@ -23,6 +25,8 @@ from fedmrg_secure.provisioning.enrolment import (
     read_request,
     write_request,
 )
+from fedmrg_secure.provisioning.files import IdentityFileInvalid
+from tests.core.hostile_json import HOSTILE, with_value
 
 SITE_KEYS = PartyKeys.generate("site")
 ENTRY = SITE_KEYS.entry("site", "spain", "Hospital of Spain")
@@ -105,6 +109,11 @@ def test_what_is_no_request_is_refused(file: bytes) -> None:
         read_request(file)
 
 
+def test_a_request_of_megabytes_is_not_even_parsed() -> None:
+    with pytest.raises(IdentityFileInvalid, match="too long"):
+        read_request(request(hosts=["a" * 2**20]))
+
+
 def signed_anew(csr: str | None = None, hosts: tuple[str, ...] = (), **entry: object) -> bytes:
     """A request by the rightful Ed25519 key that still asks for something wrong."""
     body = json.loads(write_request(SITE_KEYS, "lungs", replace(ENTRY, **entry), hosts))  # type: ignore[arg-type]
@@ -125,6 +134,15 @@ def test_the_tls_key_must_be_proven() -> None:
     for csr in ("", "no csr", stolen):
         with pytest.raises(EnrolmentRefused):
             read_request(signed_anew(csr=csr))
+
+
+def test_a_federation_that_is_no_name_is_refused_before_it_is_shown() -> None:
+    body = json.loads(write_request(SITE_KEYS, "lungs", ENTRY))
+    del body["signature"]
+    body["federation"] = "lungs\x1b[2J"
+    signature = SITE_KEYS.signing.sign(hash_json(REQUEST_FORM, body)).hex()
+    with pytest.raises(InvalidName):
+        read_request(canonical_json({**body, "signature": signature}))
 
 
 def test_a_site_cannot_ask_for_a_server_name_or_come_revoked() -> None:
@@ -183,3 +201,33 @@ def test_keys_are_of_the_stated_kinds() -> None:
     assert isinstance(SITE_KEYS.tls.curve, ec.SECP256R1)
     assert isinstance(SITE_KEYS.signing, ed25519.Ed25519PrivateKey)
     assert PartyKeys.generate("coordinator").seal is None
+
+
+@pytest.mark.parametrize("key", ["csr", "hosts", "entry", "federation", "signature", "extra"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_json_that_nobody_signs_is_no_request(key: str, text: str) -> None:
+    value = json.loads(write_request(SITE_KEYS, "lungs", ENTRY))
+    for file in (text.encode(), with_value(value, key, text), with_value(value, key, f"[{text}]")):
+        with pytest.raises(IdentityFileInvalid) as caught:
+            read_request(file, "spain.json")
+        assert (caught.value.location, bool(caught.value.hint)) == ("spain.json", True)
+
+
+@pytest.mark.parametrize(
+    ("found", "put"),
+    [
+        ("020100", "02010a"),  # version 11 (InvalidVersion)
+        ("06082a8648ce3d030107", "06082a8648ce3d030157"),  # a curve that nobody knows
+        ("06072a8648ce3d0201", "06072a8648ce3d0257"),  # a key of a kind that nobody knows
+        ("06082a8648ce3d040302", "06082a8648ce3d040357"),  # so too a signature
+    ],
+)
+def test_a_csr_that_cryptography_cannot_read_proves_nothing(found: str, put: str) -> None:
+    """Its sender has signed the request that holds it."""
+    pem = json.loads(write_request(SITE_KEYS, "lungs", ENTRY))["csr"]
+    der = x509.load_pem_x509_csr(pem.encode()).public_bytes(Encoding.DER).hex()
+    assert found in der
+    body = base64.encodebytes(bytes.fromhex(der.replace(found, put, 1))).decode()
+    title = "CERTIFICATE REQUEST-----\n"
+    with pytest.raises(EnrolmentRefused, match="does not prove"):
+        read_request(signed_anew(csr=f"-----BEGIN {title}{body}-----END {title}"))

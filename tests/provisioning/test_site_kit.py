@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import stat
@@ -9,7 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto.certificates import utc_now
@@ -25,6 +28,7 @@ from fedmrg_secure.provisioning.authority_folder import (
 )
 from fedmrg_secure.provisioning.certificate_forms import Issuer, roster_certificate
 from fedmrg_secure.provisioning.enrolment import (
+    GRANT_FORM,
     PartyKeys,
     accept_request,
     read_request,
@@ -46,6 +50,7 @@ from fedmrg_secure.provisioning.site_kit import (
     load_kit,
     write_keys,
 )
+from tests.core.hostile_json import HOSTILE, with_value
 
 
 @pytest.fixture(scope="module")
@@ -326,3 +331,34 @@ def test_keys_are_never_overwritten(tmp_path: Path) -> None:
     provision_throwaway(tmp_path / "run", "lungs", ["spain"], "localhost")
     with pytest.raises(IdentityFolderInUse):
         provision_throwaway(tmp_path / "run", "lungs", ["spain"], "localhost")
+
+
+@pytest.mark.parametrize("key", ["chain", "roster", "party", "extra"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_json_that_nobody_signs_is_no_grant(kit: Path, key: str, text: str) -> None:
+    before = load_kit(kit)
+    grant = {"version": GRANT_FORM, "party": "spain", "chain": "", "roster": {}}
+    with pytest.raises(IdentityFileInvalid):
+        install(kit, with_value(grant, key, text))
+    with pytest.raises(KitForeign):
+        install(kit, text.encode())
+    assert load_kit(kit).roster == before.roster
+
+
+@pytest.mark.parametrize(
+    ("found", "put"),
+    [
+        ("a003020102", "a00302010a"),  # version 11
+        ("06072a8648ce3d0201", "06072a8648ce3d0257"),  # a key of a kind that nobody knows
+    ],
+)
+def test_a_chain_that_cryptography_cannot_read_is_not_installed(
+    kit: Path, found: str, put: str
+) -> None:
+    chain = (kit / "chain.pem").read_bytes()
+    leaf = x509.load_pem_x509_certificate(chain).public_bytes(Encoding.DER).hex()
+    der = bytes.fromhex(leaf.replace(found, put, 1))
+    pem = f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(der).decode()}"
+    (kit / "chain.pem").write_text(f"{pem}-----END CERTIFICATE-----\n")
+    with pytest.raises(IdentityFileInvalid):
+        load_kit(kit)
