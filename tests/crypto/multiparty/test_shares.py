@@ -55,16 +55,37 @@ def test_any_threshold_many_shares_give_the_secret(count: int, data: st.DataObje
     assert combined.wrong_holders == ()
 
 
-def test_sharing_follows_shamir_in_exact_integers() -> None:
+@pytest.mark.parametrize("count", [256, 257, 1024])
+def test_sharing_follows_shamir_in_exact_integers(count: int) -> None:
     random = np.random.default_rng(0)
-    coefficients = random.integers(0, Q, (256, N), dtype=np.uint32)
-    shares = shamir.evaluate(coefficients, 256)
-    for holder in (1, 2, 77, 256):
+    coefficients = random.integers(0, Q, (count, N), dtype=np.uint32)
+    shares = shamir.evaluate(coefficients, count)
+    for holder in (1, 2, 77, count):
         for place in (0, 1, 2047):
             terms = (int(c) * pow(holder, m, Q) for m, c in enumerate(coefficients[:, place]))
             assert int(shares[holder - 1, place]) == sum(terms) % Q
-    (secret,) = shamir.interpolate(range(1, 257), list(shares))
+    (secret,) = shamir.interpolate(range(1, count + 1), list(shares))
     np.testing.assert_array_equal(secret, coefficients[0])
+
+
+@pytest.mark.parametrize("count", [255, 256, 257, 512, 1023, 1024])
+def test_the_largest_products_add_up_exactly(count: int) -> None:
+    """Every limb and every centred residue at its bound, all of one sign, and odd sums."""
+    random = np.random.default_rng(count)
+    low = -(1 << 14)
+    factors = [[(int(high) * (1 << 15) + low) % Q for high in row] for row in (
+        random.integers(-16380, 16380, count),
+        np.full(count, 16380),
+        np.full(count, -16383),
+    )]  # fmt: skip
+    vectors = random.integers(0, 2000, (count, N)).astype(np.uint32)
+    vectors[:, ::3] = Q - 1 - vectors[:, ::3]
+    vectors[:, :2] = (0, Q - 1)
+    sums = shamir._combinations(factors, vectors)
+    for row, total in zip(factors, sums, strict=True):
+        for place in range(16):
+            terms = (a * int(v) for a, v in zip(row, vectors[:, place], strict=True))
+            assert int(total[place]) == sum(terms) % Q
 
 
 def test_fewer_shares_than_the_threshold_interpolate_to_something_else() -> None:
