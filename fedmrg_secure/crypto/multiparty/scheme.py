@@ -10,10 +10,11 @@ import numpy as np
 from fedmrg_secure.core.types import IntVector, ResidueVector
 from fedmrg_secure.crypto.errors import KeyUnusable, OpeningRefused
 from fedmrg_secure.crypto.multiparty import engine
+from fedmrg_secure.crypto.multiparty.combining import combine
 from fedmrg_secure.crypto.multiparty.crs import ReferenceString, crs_key
 from fedmrg_secure.crypto.multiparty.noise import Coins
 from fedmrg_secure.crypto.multiparty.round_key import RoundKey
-from fedmrg_secure.crypto.multiparty.shares import KeyShare, SumKey, add_shares, combine
+from fedmrg_secure.crypto.multiparty.shares import KeyShare, SumKey, add_shares
 from fedmrg_secure.crypto.multiparty_budget import noise_bound
 from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, SchemeParameters
 from fedmrg_secure.crypto.residues import check_residues
