@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fedmrg_secure.client.keyring import scheme_of_round
-from fedmrg_secure.client.round_keys import fetch_sum_key, new_round_key
+from fedmrg_secure.client.opening import last_residues
+from fedmrg_secure.client.round_keys import new_round_key
 from fedmrg_secure.client.site import Site
+from fedmrg_secure.client.sum_keys import fetch_sum_key
 from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty
 from fedmrg_secure.crypto.scheme import Scheme
 from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
@@ -27,11 +29,17 @@ def scheme_to_open(site: Site, aggregate: AggregateInfo) -> Scheme:
 
     Raises:
         KeyNotPublished, KeySpoiled: see `keyring.scheme_of_round`.
-        AggregateRefused, ShareRefused, CertificateRefused: see `round_keys.fetch_sum_key`.
+        AggregateRefused, ShareRefused, CertificateRefused, SharesInconsistent, OpeningRefused: see
+            `sum_keys.fetch_sum_key`.
     """
     if not site.manifest.round_keys:
         return scheme_of_round(site, aggregate)
-    sum_key = fetch_sum_key(site, aggregate)
-    return CkksMultiparty(
-        site.parameters, aggregate.plan_hash, site.factorization.vector_size, sum_key=sum_key
+    plan, size = aggregate.plan_hash, site.factorization.vector_size
+    keyless = CkksMultiparty(site.parameters, plan, size)
+    residues = last_residues(site, aggregate)
+    sum_key = fetch_sum_key(
+        site,
+        aggregate,
+        lambda key: keyless.check_sum_key(key, residues, len(aggregate.included)),
     )
+    return CkksMultiparty(site.parameters, plan, size, sum_key=sum_key)

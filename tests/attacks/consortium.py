@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from fedmrg_secure import __version__
+from fedmrg_secure.audit_log.record import check_event
 from fedmrg_secure.client.certifying import certify_cohort, certify_inclusion, commit
 from fedmrg_secure.client.progress import ProgressLines
-from fedmrg_secure.client.round_keys import fetch_sum_key
 from fedmrg_secure.client.schemes import scheme_to_encrypt
 from fedmrg_secure.client.signing_record import SignedRound, SigningRecord
 from fedmrg_secure.client.state import SiteStore
+from fedmrg_secure.client.sum_keys import fetch_sum_key
 from fedmrg_secure.core.merkle import inclusion_proof, leaf_hash, merkle_root
 from fedmrg_secure.core.types import IntVector, ResidueVector
 from fedmrg_secure.crypto.keys import SecretBytes
@@ -259,6 +260,12 @@ class Member:
     result: IntVector | None = None
     error: BaseException | None = None
     values: IntVector = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    logged: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def take_down(self, event: Mapping[str, Any]) -> None:
+        """As the site's log does."""
+        check_event(event)
+        self.logged.append(event)
 
 
 class Consortium:
@@ -336,7 +343,7 @@ class Consortium:
             parameters=SchemeParameters.from_json(self.manifest.scheme_parameters),
             factorization=SimpleNamespace(vector_size=VALUES),
             progress=ProgressLines(SimpleNamespace(write=lambda _: None, flush=lambda: None)),  # type: ignore[arg-type]
-            log=lambda event: None,
+            log=member.take_down,
         )
 
     def verify(self, party: str, message: bytes, signature: bytes) -> None:
@@ -408,7 +415,16 @@ def fetch_key(coordinator: Coordinator, member: Member) -> SumKey:
         inclusion_hash=inclusion_hash(coordinator.session, inclusion),
         sites=inclusion.sites,
     )
-    return fetch_sum_key(member.site, aggregate)
+    parameters = coordinator.parameters
+    scheme = CkksMultiparty(parameters, coordinator.plan_hash, VALUES)
+    last = parameters.chunk_count(VALUES) - 1
+    check_block = parameters.chunk_blocks(last, VALUES) * parameters.block_residues
+    residues = coordinator.sum_for(member.name)[-check_block:]
+    return fetch_sum_key(
+        member.site,
+        aggregate,
+        lambda key: scheme.check_sum_key(key, residues, len(inclusion.sites)),
+    )
 
 
 def open_with(coordinator: Coordinator, member: Member, key: SumKey) -> IntVector:

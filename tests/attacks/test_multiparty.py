@@ -133,7 +133,7 @@ def key_from(consortium: Consortium, coordinator: Coordinator, victim: str, help
         if name == victim or len(shares) == helpers:
             continue
         member = consortium.members[name]
-        info = round_keys._info(
+        info = round_keys.share_info(
             member.site, "round-key-share", 1, coordinator.plan_hash, sender=victim, recipient=name
         )
         sealed = coordinator.deposits[victim][place]
@@ -215,7 +215,7 @@ def share_sum_of(member: Member, coordinator: Coordinator, sites: Sequence[str])
     place = coordinator.plan.sites.index(member.name)
     shares = []
     for sender in sites:
-        info = round_keys._info(
+        info = round_keys.share_info(
             member.site,
             "round-key-share",
             coordinator.plan.round,
@@ -241,7 +241,7 @@ def published(
             data, c.PublishShareSums, coordinator.plan.round
         )
         if message.inclusion_hash == statement:
-            info = round_keys._info(
+            info = round_keys.share_info(
                 colluder.site,
                 "round-key-share-sum",
                 coordinator.plan.round,
