@@ -1,4 +1,4 @@
-"""The key of a round's sum, put together from the holders' share sums, also where some are wrong."""
+"""The key of a round's sum, put together from the holders' share sums, also if some are wrong."""
 
 from __future__ import annotations
 
