@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Final
 
 from fedmrg_secure.client.certificates import check_signatures
@@ -38,6 +39,9 @@ def fetch_sum_key(site: Site, aggregate: AggregateInfo, check: Check) -> SumKey:
 
     Args:
         check: raises `OpeningRefused` for a key that does not open the sum.
+
+    Returns:
+        The key, for the caller to destroy.
 
     Raises:
         AggregateRefused: it belongs to another plan or included set, or is not certified.
@@ -94,16 +98,20 @@ def _sum_key(site: Site, aggregate: AggregateInfo, opening: c.Opening, check: Ch
             hint="do not go on with this coordinator before it has been looked into",
         )
     check_signatures(site, plan, statement, c.CoSignInclusion, opening.signatures, inclusion.sites)
-    shares, unusable = _share_sums(site, plan, opening, statement)
     threshold = site.manifest.quorum.threshold(len(plan.cohort))
-    if len(shares) < threshold:
-        raise ShareRefused(
-            f"{len(shares)} share sums of round {aggregate.round} can be used, {threshold} are "
-            f"needed; refused: {'; '.join(unusable) or 'none'}",
-            hint="the sites named here do not follow the protocol, or were shown other sums",
-        )
-    key = combine(shares, threshold, check=check, colluders=site.manifest.colluders)
-    _tell_wrong_holders(site, plan, key)
+    with ExitStack() as afterwards:
+        shares, unusable = _share_sums(site, plan, opening, statement, afterwards)
+        if len(shares) < threshold:
+            raise ShareRefused(
+                f"{len(shares)} share sums of round {aggregate.round} can be used, {threshold} are "
+                f"needed; refused: {'; '.join(unusable) or 'none'}",
+                hint="the sites named here do not follow the protocol, or were shown other sums",
+            )
+        key = combine(shares, threshold, check=check, colluders=site.manifest.colluders)
+    with ExitStack() as unless_told:
+        unless_told.callback(key.destroy)
+        _tell_wrong_holders(site, plan, key)
+        unless_told.pop_all()
     return key
 
 
@@ -119,9 +127,12 @@ def _tell_wrong_holders(site: Site, plan: RoundPlan, key: SumKey) -> None:
 
 
 def _share_sums(
-    site: Site, plan: RoundPlan, opening: c.Opening, statement: bytes
+    site: Site, plan: RoundPlan, opening: c.Opening, statement: bytes, afterwards: ExitStack
 ) -> tuple[list[KeyShare], list[str]]:
-    """Share sums by holder; and why others cannot be used. One bad holder does not stop a round."""
+    """Share sums by holder, destroyed `afterwards`; and why others cannot be used.
+
+    One bad holder does not stop a round.
+    """
     recipient = site.manifest.sites.index(site.name)
     shares: dict[str, KeyShare] = {}
     unusable = []
@@ -146,6 +157,7 @@ def _share_sums(
             check_signed_for(sender, share, published.sums_root, site.manifest.sites, recipient)
             holder = plan.sites.index(sender) + 1
             shares[sender] = opened_share(site, sender, share.sealed, info, holder=holder)
+            afterwards.callback(shares[sender].destroy)
         except ShareRefused as error:
             unusable.append(error.message)
     return list(shares.values()), unusable

@@ -375,8 +375,8 @@ def commit_and_certify(coordinator: Coordinator, member: Member) -> Any:
     """A site's part of a round up to its upload; the checked cohort, or None."""
     site, plan, digest = member.site, coordinator.plan, coordinator.plan_hash
     site.signed.begin(SignedRound(plan.round, plan.base_state_hash.hex(), digest.hex()))
-    scheme = scheme_to_encrypt(site, plan, digest)
-    residues = encrypt(scheme, member.values)
+    with scheme_to_encrypt(site, plan, digest) as scheme:
+        residues = encrypt(scheme, member.values)
     outgoing = site.store.write_outgoing(digest.hex(), [residues.tobytes()])
     commit(site, plan, digest, outgoing)
     cohort = certify_cohort(site, plan, digest)
@@ -404,7 +404,11 @@ def take_part(coordinator: Coordinator, member: Member) -> None:
         threading.Event().wait(0.05)
         if coordinator.absent >= set(plan.sites):
             return
-    member.result = open_with(coordinator, member, fetch_key(coordinator, member))
+    key = fetch_key(coordinator, member)
+    try:
+        member.result = open_with(coordinator, member, key)
+    finally:
+        key.destroy()
 
 
 def fetch_key(coordinator: Coordinator, member: Member) -> SumKey:

@@ -76,7 +76,8 @@ def test_every_site_opens_the_sum_of_all(tmp_path: Path, rule: str) -> None:
 def vanish_after_commit(coordinator: Coordinator, member: Member) -> None:
     site, plan, digest = member.site, coordinator.plan, coordinator.plan_hash
     site.signed.begin(SignedRound(plan.round, plan.base_state_hash.hex(), digest.hex()))
-    residues = encrypt(scheme_to_encrypt(site, plan, digest), member.values)
+    with scheme_to_encrypt(site, plan, digest) as scheme:
+        residues = encrypt(scheme, member.values)
     commit(site, plan, digest, site.store.write_outgoing(digest.hex(), [residues.tobytes()]))
     coordinator.absent.add(member.name)
 

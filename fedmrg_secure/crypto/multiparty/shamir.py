@@ -43,7 +43,11 @@ def split(secret: RingVector, count: int, threshold: int, *, key: bytes) -> npt.
     """
     if not 1 <= threshold <= count <= MAX_SITES:
         raise ValueError(f"{count} holders cannot have a threshold of {threshold}")
-    return evaluate(np.concatenate((secret[None], _coefficients(key, threshold - 1))), count)
+    polynomial = np.concatenate((secret[None], _coefficients(key, threshold - 1)))
+    try:
+        return evaluate(polynomial, count)
+    finally:
+        polynomial[:] = 0
 
 
 def evaluate(coefficients: npt.NDArray[np.uint32], count: int) -> npt.NDArray[np.uint32]:

@@ -35,8 +35,7 @@ class KeyShare:
     """
 
     def __init__(self, holder: int, secret: SecretPolynomial) -> None:
-        if not 1 <= holder <= MAX_SITES:
-            raise ShareInvalid(f"a share's holder is 1 to {MAX_SITES}, not {holder}")
+        _check_holder(holder)
         self.holder = holder
         self._secret = secret
 
@@ -56,6 +55,7 @@ class KeyShare:
         magic, holder = _SHARE_HEADER.unpack_from(data)
         if magic != _SHARE_MAGIC:
             raise ShareInvalid("these bytes are no share of this version")
+        _check_holder(holder)
         try:
             return cls(holder, SecretPolynomial.unpack(data[_SHARE_HEADER.size :]))
         except ResidueOutOfRange:
@@ -144,4 +144,11 @@ def add_shares(shares: Sequence[KeyShare]) -> KeyShare:
     for share in shares:
         total += share.coefficients
     total %= np.uint64(RING_MODULUS)
-    return KeyShare(shares[0].holder, SecretPolynomial(total.astype(np.uint32)))
+    reduced = total.astype(np.uint32)
+    total[:] = 0
+    return KeyShare(shares[0].holder, SecretPolynomial(reduced))
+
+
+def _check_holder(holder: int) -> None:
+    if not 1 <= holder <= MAX_SITES:
+        raise ShareInvalid(f"a share's holder is 1 to {MAX_SITES}, not {holder}")
