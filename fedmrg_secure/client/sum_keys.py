@@ -18,6 +18,7 @@ from fedmrg_secure.client.round_keys import (
 )
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.waiting import statuses
+from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.crypto.errors import OpeningRefused, SharesInconsistent
 from fedmrg_secure.crypto.multiparty.scheme import KeyShare, SumKey, combine
 from fedmrg_secure.protocol import certified as c
@@ -50,27 +51,22 @@ def fetch_sum_key(site: Site, aggregate: AggregateInfo, check: Check) -> SumKey:
         OpeningRefused: all share sums agree on a key that does not open the sum.
         ReplyRefused: a message that its sender has not signed.
     """
-    refused: ShareRefused | SharesInconsistent | OpeningRefused | None = None
+    missing: FedmrgError | None = None
     for opening in _openings(site, aggregate.round):
-        try:
-            return _sum_key(site, aggregate, opening, check)
-        except (ShareRefused, SharesInconsistent) as error:
-            refused = error
-        except OpeningRefused as error:
-            refused = error
-            usual = site.manifest.quorum.threshold(len(opening.plan.cohort))
-            if len(opening.publications) >= usual + site.manifest.colluders:
-                break  # so many do not lie: the sum is not theirs, and more would say the same
+        found = _sum_key(site, aggregate, opening, check)
+        if isinstance(found, SumKey):
+            return found
+        missing = found
         site.progress.enter("waiting", aggregate.round)
-    assert refused is not None, "there is one opening at least"
-    raise refused
+    assert missing is not None, "there is one opening at least"
+    raise missing
 
 
 def _openings(site: Site, number: int) -> Iterator[c.Opening]:
     """What opens a round's sum, and again whenever more share sums have come."""
     deadline = time.monotonic() + site.manifest.round_deadline_ms / 1000
     polls = statuses(site, number, longest_pause_s=_LONGEST_PAUSE_S)
-    seen, is_open = 0, True
+    seen, is_open = -1, True
     while True:
         opening = site.coordinator.certified.opening(number)
         if opening is None:
@@ -83,8 +79,14 @@ def _openings(site: Site, number: int) -> Iterator[c.Opening]:
         is_open = next(polls, None) is not None and time.monotonic() < deadline
 
 
-def _sum_key(site: Site, aggregate: AggregateInfo, opening: c.Opening, check: Check) -> SumKey:
-    """The key that one set of published share sums gives; see `fetch_sum_key`."""
+def _sum_key(
+    site: Site, aggregate: AggregateInfo, opening: c.Opening, check: Check
+) -> SumKey | FedmrgError:
+    """The key that some published share sums give, or why they give none though more may.
+
+    Raises:
+        See `fetch_sum_key`: what more share sums would not change.
+    """
     plan, inclusion = opening.plan, opening.inclusion
     statement = inclusion_hash(site.session, inclusion)
     if (
@@ -102,12 +104,19 @@ def _sum_key(site: Site, aggregate: AggregateInfo, opening: c.Opening, check: Ch
     with ExitStack() as afterwards:
         shares, unusable = _share_sums(site, plan, opening, statement, afterwards)
         if len(shares) < threshold:
-            raise ShareRefused(
+            return ShareRefused(
                 f"{len(shares)} share sums of round {aggregate.round} can be used, {threshold} are "
                 f"needed; refused: {'; '.join(unusable) or 'none'}",
                 hint="the sites named here do not follow the protocol, or were shown other sums",
             )
-        key = combine(shares, threshold, check=check, colluders=site.manifest.colluders)
+        try:
+            key = combine(shares, threshold, check=check, colluders=site.manifest.colluders)
+        except SharesInconsistent as error:
+            return error
+        except OpeningRefused as error:
+            if len(shares) >= threshold + site.manifest.colluders:
+                raise  # t of these are honest: their key is right, and the sum is not what it was
+            return error
     with ExitStack() as unless_told:
         unless_told.callback(key.destroy)
         _tell_wrong_holders(site, plan, key)

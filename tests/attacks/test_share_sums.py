@@ -205,6 +205,14 @@ def test_too_few_usable_ones_are_waited_for_too(
         fetch_key(round_.coordinator, round_.member)
 
 
+def test_an_opening_without_any_share_sum_is_refused(tmp_path: Path) -> None:
+    round_ = Refusing(tmp_path, round_deadline_ms=500)
+    round_.withhold(*round_.consortium.members)
+    round_.coordinator.opening_available = lambda: True  # type: ignore[method-assign]
+    with pytest.raises(ShareRefused, match="0 share sums of round 1 can be used"):
+        fetch_key(round_.coordinator, round_.member)
+
+
 def test_without_the_check_block_the_wrong_holder_would_stop_everybody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
