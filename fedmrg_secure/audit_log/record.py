@@ -33,6 +33,8 @@ EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "inclusion.signed": ("round", "inclusion_hash"),
     "inclusion.certified": ("round", "inclusion_hash", "included"),
     "share_sums.published": ("round", "inclusion_hash"),
+    "share_sums.wrong": ("round", "sites"),
+    "share_sums.inconsistent": ("round",),
     "round.aggregated": ("round",),
     "aggregate.opened": ("round",),
     "round.acknowledged": ("round",),

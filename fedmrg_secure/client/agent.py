@@ -17,7 +17,7 @@ from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.round import acknowledge, take_part
 from fedmrg_secure.client.signing_record import SigningRecord
-from fedmrg_secure.client.site import Site
+from fedmrg_secure.client.site import SessionFailed, Site
 from fedmrg_secure.client.snapshot_sealing import forget_offers
 from fedmrg_secure.client.state import Applied, SiteStore, hash_state
 from fedmrg_secure.core.config import RunConfig
@@ -121,8 +121,12 @@ def _run_session(
         peers = open_peer_ledgers(config, identity.name, identity.federation, folder)
         site = _join(identity, roster, config, model, store, ledger, peers, log, client, progress)
         heart = Heart(site)
-        with heart.beating():
-            _take_part_until_the_end(site, heart)
+        try:
+            with heart.beating():
+                _take_part_until_the_end(site, heart)
+        except SessionFailed:
+            store.forget_round_key()  # no round of it goes on
+            raise
         log.append({"type": "session.finished", "session_hash": site.session.hex()})
         store.forget_keys()
         forget_offers(site)
@@ -244,6 +248,8 @@ def _take_part_until_the_end(site: Site, heart: Heart) -> None:
         applied = site.store.applied()
         assert applied is not None, "kept at joining"
         status = site.status()
+        if not _counts_on(site, status):
+            site.store.forget_round_key()
         if applied.round in status.closed_rounds and applied.round > logged:
             logged = applied.round
             _log_closed(site, applied)
@@ -288,8 +294,7 @@ def _must_stay_out(site: Site, status: SessionStatus, applied: Applied) -> bool:
     It has lost its signing record of the round, its nonce, or the encrypted update that it has
     committed to, and is not to be waited for.
     """
-    planned = status.plan is not None and site.name in status.plan.sites
-    if not planned or status.round_phase in _OVER or status.round == applied.round:
+    if not _counts_on(site, status) or status.round == applied.round:
         return False
     signed = site.signed.of_round(status.round)
     if signed is not None and signed.restored:
@@ -305,5 +310,10 @@ def _is_open_to(site: Site, status: SessionStatus, applied: Applied) -> bool:
         return False
     if status.round_phase is RoundPhase.ANNOUNCING:
         return True
+    return _counts_on(site, status)
+
+
+def _counts_on(site: Site, status: SessionStatus) -> bool:
+    """The open round's plan names this site."""
     planned = status.plan is not None and site.name in status.plan.sites
     return planned and status.round_phase not in _OVER

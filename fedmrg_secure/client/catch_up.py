@@ -36,8 +36,9 @@ def catch_up(site: Site, status: SessionStatus, applied: Applied) -> Applied:
         if aggregate is None:
             raise AggregateRefused(f"the sum of closed round {round_number} is not to be had")
         check_past_aggregate(aggregate, site.manifest)
-        scheme = scheme_to_open(site, aggregate)
-        total = open_sum(site, scheme, aggregate, Stopwatch())
+        watch = Stopwatch()
+        with scheme_to_open(site, aggregate, watch) as scheme:
+            total = open_sum(site, scheme, aggregate, watch)
         base = site.store.load_state(applied.training_round)
         applied = apply_sum(site, aggregate, base, total, applied)
     if applied.model_hash != status.state_hash.hex():

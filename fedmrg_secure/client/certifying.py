@@ -26,10 +26,13 @@ from fedmrg_secure.protocol.phases import RoundPhase
 def commit(site: Site, plan: RoundPlan, digest: bytes, outgoing: Outgoing) -> None:
     """Bind this site to its encrypted update and its key, unless the round went on without it.
 
+    From then on the site does not need its key of the round, and forgets it.
+
     With it goes the head of the site's privacy ledger: from now on the others can tell if it is
     restored from a backup.
     """
     if site.status().committed:
+        site.store.forget_round_key()
         return
     sealed = _deposit(site, plan, digest)
     site.signed.commit(plan.round, outgoing.merkle_root, root_of(sealed).hex())
@@ -48,6 +51,7 @@ def commit(site: Site, plan: RoundPlan, digest: bytes, outgoing: Outgoing) -> No
         site.coordinator.certified.commit(plan.round, digest, root, sealed, ledger)
     except (WrongPhase, WrongRound) as error:
         site.progress.emit("excluded", round=plan.round, reason=str(error))
+    site.store.forget_round_key()  # it has encrypted, and its shares are out, or never will be
 
 
 def certify_cohort(site: Site, plan: RoundPlan, digest: bytes) -> CheckedCohort | None:

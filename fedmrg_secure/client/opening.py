@@ -13,9 +13,9 @@ from fedmrg_secure.client.progress import Stopwatch
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, hash_state
 from fedmrg_secure.core.ahead import map_ahead
-from fedmrg_secure.core.types import IntVector
+from fedmrg_secure.core.types import IntVector, ResidueVector
 from fedmrg_secure.crypto.errors import OpeningRefused
-from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, decode_frame
+from fedmrg_secure.crypto.frame import AGGREGATE, Frame, FrameHeader, decode_frame
 from fedmrg_secure.crypto.scheme import Scheme
 from fedmrg_secure.protocol.hashes import aggregate_hash, transcript_hash
 from fedmrg_secure.protocol.messages import AggregateInfo
@@ -76,16 +76,7 @@ def _open_frames(
 
     def open_frame(numbered: tuple[int, bytes]) -> None:
         index, frame_bytes = numbered
-        header = FrameHeader.of_chunk(
-            parameters,
-            session=site.session,
-            round=aggregate.round,
-            sender=AGGREGATE,
-            chunk_index=index,
-            value_count=size,
-            contributors=contributors,
-        )
-        frame = decode_frame(frame_bytes, header)
+        frame = read_frame(site, aggregate, index, frame_bytes)
         place = parameters.chunk_slice(index, size)
         total[place] = scheme.open_chunk(
             index,
@@ -99,6 +90,31 @@ def _open_frames(
         for _ in map_ahead(open_frame, frames(), workers=workers):
             pass
     return total
+
+
+def last_residues(site: Site, aggregate: AggregateInfo) -> ResidueVector:
+    """The residues of the sum's last chunk, which has the check block: fetched by itself."""
+    last = site.parameters.chunk_count(site.factorization.vector_size) - 1
+    (frame_bytes,) = site.coordinator.download(aggregate, first_chunk=last)
+    return read_frame(site, aggregate, last, frame_bytes).residues
+
+
+def read_frame(site: Site, aggregate: AggregateInfo, index: int, frame_bytes: bytes) -> Frame:
+    """One frame of the sum, held against the only header that it may have.
+
+    Raises:
+        FrameError: see `decode_frame`.
+    """
+    header = FrameHeader.of_chunk(
+        site.parameters,
+        session=site.session,
+        round=aggregate.round,
+        sender=AGGREGATE,
+        chunk_index=index,
+        value_count=site.factorization.vector_size,
+        contributors=len(aggregate.included),
+    )
+    return decode_frame(frame_bytes, header)
 
 
 def apply_sum(

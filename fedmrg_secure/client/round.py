@@ -109,12 +109,12 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     )
     outgoing = site.store.outgoing(digest.hex())
     if outgoing is None:
-        scheme = scheme_to_encrypt(site, plan, digest)
-        with watch.measure("train"):
-            update = _train(site, round_number, applied, base, measured)
-        with watch.measure("encrypt"):
-            site.progress.enter("encrypting", round_number)
-            outgoing = _encrypt(site, plan, digest, scheme, update)
+        with scheme_to_encrypt(site, plan, digest) as scheme:
+            with watch.measure("train"):
+                update = _train(site, round_number, applied, base, measured)
+            with watch.measure("encrypt"):
+                site.progress.enter("encrypting", round_number)
+                outgoing = _encrypt(site, plan, digest, scheme, update)
     cohort = None
     if site.manifest.round_keys:
         with watch.measure("certify"):
@@ -142,9 +142,8 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     check_aggregate(aggregate, plan, digest, site.manifest)
     included = _check_own_upload(site, aggregate, outgoing, accepted=accepted)
     site.progress.enter("opening", round_number)
-    with watch.measure("open"):
-        opener = scheme_to_open(site, aggregate)
-    total = open_sum(site, opener, aggregate, watch)
+    with scheme_to_open(site, aggregate, watch) as opener:
+        total = open_sum(site, opener, aggregate, watch)
     with watch.measure("open"):
         after = apply_sum(site, aggregate, base, total, applied)
     site.store.clear_outgoing()

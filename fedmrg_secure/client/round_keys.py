@@ -1,35 +1,36 @@
-"""This site's key of a round: made, shared out, and later summed up with the others' and opened.
+"""This site's key of a round: made, shared out, and its holders' part in the sum's key.
 
 The key lies in the site's state folder, readable by its owner only, from before the update is
-encrypted until the sum is applied. Shares travel sealed to one holder, bound to session, round,
-plan, sender and holder; the sum of shares travels the same way. The coordinator opens none of them.
+encrypted until the site has committed to its shares. In memory a key, a share or a sum of shares
+lives as long as one of the steps here, and is overwritten at its end.
+
+Shares travel sealed to one holder, bound to session, round, plan, sender and holder; the sum of
+shares travels the same way. The coordinator opens none of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import ClassVar, Final
 
-from fedmrg_secure.client.certificates import CheckedCohort, check_signatures
-from fedmrg_secure.client.policy import AggregateRefused
+from fedmrg_secure.client.certificates import CheckedCohort
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.merkle import MerkleProofInvalid, check_inclusion, leaf_hash
 from fedmrg_secure.crypto.multiparty.scheme import (
     KeyShare,
     RoundKey,
-    SumKey,
     add_shares,
-    combine,
 )
 from fedmrg_secure.crypto.seal_key import SealedKeyInvalid, open_sealed, seal, sealing_info
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol.errors import Conflict
-from fedmrg_secure.protocol.hashes import inclusion_hash, plan_hash
-from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
+from fedmrg_secure.protocol.hashes import inclusion_hash
+from fedmrg_secure.protocol.messages import RoundPlan
 
-_SHARE: Final = "round-key-share"
-_SUM: Final = "round-key-share-sum"
+SHARE: Final = "round-key-share"
+SHARE_SUM: Final = "round-key-share-sum"
 
 
 class ShareRefused(FedmrgError):
@@ -41,8 +42,15 @@ class ShareRefused(FedmrgError):
 def new_round_key(site: Site, digest: bytes) -> RoundKey:
     """A fresh key, tied to one plan and on disk before anything is encrypted under it."""
     key = RoundKey.generate(site.parameters)
-    key.bind(digest, site.parameters)
-    site.store.save_round_key(digest.hex(), key.to_secret_bytes())
+    with ExitStack() as unless_saved:
+        unless_saved.callback(key.destroy)
+        key.bind(digest, site.parameters)
+        stored = key.to_secret_bytes()
+        try:
+            site.store.save_round_key(digest.hex(), stored)
+        finally:
+            stored.wipe()
+        unless_saved.pop_all()
     return key
 
 
@@ -54,18 +62,22 @@ def seal_shares(site: Site, plan: RoundPlan, digest: bytes) -> tuple[bytes, ...]
             f"the key of round {plan.round} is gone from this site's state folder",
             hint="the round goes on without this site; the next one makes a new key",
         )
-    key = RoundKey.from_secret_bytes(secret, site.parameters)
     count = len(plan.cohort)
-    shares = key.shares(count, site.manifest.quorum.threshold(count))
-    key.destroy()
-    return tuple(
-        seal(
-            site.roster.entry(holder).seal_key,
-            share.to_bytes(),
-            _info(site, _SHARE, plan.round, digest, sender=site.name, recipient=holder),
+    with ExitStack() as afterwards:
+        afterwards.callback(secret.wipe)
+        key = RoundKey.from_secret_bytes(secret, site.parameters)
+        afterwards.callback(key.destroy)
+        shares = key.shares(count, site.manifest.quorum.threshold(count))
+        for share in shares:
+            afterwards.callback(share.destroy)
+        return tuple(
+            seal(
+                site.roster.entry(holder).seal_key,
+                share.to_bytes(),
+                share_info(site, SHARE, plan.round, digest, sender=site.name, recipient=holder),
+            )
+            for holder, share in zip(plan.sites, shares, strict=True)
         )
-        for holder, share in zip(plan.sites, shares, strict=True)
-    )
 
 
 def publish_share_sum(
@@ -77,27 +89,8 @@ def publish_share_sum(
         ShareRefused: a share is missing, is not the one that its site has committed to, or can not
             be opened; the site is named.
     """
-    place = plan.sites.index(site.name)
-    delivered = site.coordinator.certified.shares(plan.round)
-    if len(delivered) != len(inclusion.sites):
-        raise ShareRefused(
-            f"{len(delivered)} shares came for {len(inclusion.sites)} included sites"
-        )
-    shares = []
-    for sender, share in zip(inclusion.sites, delivered, strict=True):
-        _check_signed_for(sender, share, cohort.commitments[sender].shares_root, plan.sites, place)
-        info = _info(site, _SHARE, plan.round, digest, sender=sender, recipient=site.name)
-        shares.append(_opened_share(site, sender, share.sealed, info, holder=place + 1))
-    total = add_shares(shares).to_bytes()
     statement = inclusion_hash(site.session, inclusion)
-    sums = tuple(
-        seal(
-            site.roster.entry(name).seal_key,
-            total,
-            _info(site, _SUM, plan.round, digest, sender=site.name, recipient=name),
-        )
-        for name in site.manifest.sites
-    )
+    sums = _seal_share_sum(site, plan, digest, cohort, inclusion)
     site.log(
         {
             "type": "share_sums.published",
@@ -111,70 +104,38 @@ def publish_share_sum(
         return  # published before a restart: sealing is randomised, the sums are the same
 
 
-def fetch_sum_key(site: Site, aggregate: AggregateInfo) -> SumKey:
-    """The key of a round's sum, put together from the holders' share sums; also of a past round.
-
-    Raises:
-        AggregateRefused: it belongs to another plan or included set, or is not certified.
-        ShareRefused: too few share sums can be used.
-        ReplyRefused: a message that its sender has not signed.
-    """
-    opening = site.coordinator.certified.opening(aggregate.round)
-    if opening is None:
-        raise ShareRefused(f"the share sums of round {aggregate.round} are not to be had")
-    plan, inclusion = opening.plan, opening.inclusion
-    statement = inclusion_hash(site.session, inclusion)
-    if (
-        plan_hash(site.session, plan) != aggregate.plan_hash
-        or inclusion.plan_hash != aggregate.plan_hash
-        or statement != aggregate.inclusion_hash
-        or inclusion.sites != aggregate.sites
-    ):
-        raise AggregateRefused(
-            f"what opens the sum of round {aggregate.round} is of another plan or included set",
-            hint="do not go on with this coordinator before it has been looked into",
-        )
-    check_signatures(site, plan, statement, c.CoSignInclusion, opening.signatures, inclusion.sites)
-    shares, unusable = _share_sums(site, plan, opening, statement)
-    threshold = site.manifest.quorum.threshold(len(plan.cohort))
-    if len(shares) < threshold:
+def _seal_share_sum(
+    site: Site, plan: RoundPlan, digest: bytes, cohort: CheckedCohort, inclusion: c.Inclusion
+) -> tuple[bytes, ...]:
+    """The sum of this site's shares of the included keys, sealed to each site of the session."""
+    place = plan.sites.index(site.name)
+    delivered = site.coordinator.certified.shares(plan.round)
+    if len(delivered) != len(inclusion.sites):
         raise ShareRefused(
-            f"{len(shares)} share sums of round {aggregate.round} can be used, {threshold} are "
-            f"needed; refused: {'; '.join(unusable) or 'none'}",
-            hint="the sites named here do not follow the protocol, or were shown other sums",
+            f"{len(delivered)} shares came for {len(inclusion.sites)} included sites"
         )
-    return combine(shares, threshold)
-
-
-def _share_sums(
-    site: Site, plan: RoundPlan, opening: c.Opening, statement: bytes
-) -> tuple[list[KeyShare], list[str]]:
-    """Share sums by holder; and why others cannot be used. One bad holder does not stop a round."""
-    recipient = site.manifest.sites.index(site.name)
-    shares: dict[str, KeyShare] = {}
-    unusable = []
-    for data, share in zip(opening.publications, opening.share_sums, strict=True):
-        sender, _, published = site.coordinator.certified.signed(
-            data, c.PublishShareSums, plan.round
+    with ExitStack() as afterwards:
+        shares = []
+        for sender, share in zip(inclusion.sites, delivered, strict=True):
+            root = cohort.commitments[sender].shares_root
+            check_signed_for(sender, share, root, plan.sites, place)
+            info = share_info(site, SHARE, plan.round, digest, sender=sender, recipient=site.name)
+            shares.append(opened_share(site, sender, share.sealed, info, holder=place + 1))
+            afterwards.callback(shares[-1].destroy)
+        total = add_shares(shares)
+        afterwards.callback(total.destroy)
+        content = total.to_bytes()
+        return tuple(
+            seal(
+                site.roster.entry(name).seal_key,
+                content,
+                share_info(site, SHARE_SUM, plan.round, digest, sender=site.name, recipient=name),
+            )
+            for name in site.manifest.sites
         )
-        if sender not in plan.sites or sender in shares:
-            raise ShareRefused(f"{sender} holds no share of round {plan.round}, or came twice")
-        if published.inclusion_hash != statement:
-            unusable.append(f"{sender}: it has signed a sum of another included set")
-            continue
-        info = _info(
-            site, _SUM, plan.round, opening.inclusion.plan_hash, sender=sender, recipient=site.name
-        )
-        try:
-            _check_signed_for(sender, share, published.sums_root, site.manifest.sites, recipient)
-            holder = plan.sites.index(sender) + 1
-            shares[sender] = _opened_share(site, sender, share.sealed, info, holder=holder)
-        except ShareRefused as error:
-            unusable.append(error.message)
-    return list(shares.values()), unusable
 
 
-def _check_signed_for(
+def check_signed_for(
     sender: str, share: c.ProvenShare, root: bytes, recipients: Sequence[str], place: int
 ) -> None:
     """Raise `ShareRefused` unless it is the one for recipient number `place` under `root`."""
@@ -184,17 +145,27 @@ def _check_signed_for(
         raise ShareRefused(f"{sender}: not the share that it has signed for") from error
 
 
-def _opened_share(site: Site, sender: str, sealed: bytes, info: bytes, *, holder: int) -> KeyShare:
+def opened_share(site: Site, sender: str, sealed: bytes, info: bytes, *, holder: int) -> KeyShare:
+    """The share that `sender` has sealed to this site.
+
+    Raises:
+        ShareRefused: it can not be opened or read, or is not holder number `holder`'s.
+    """
     try:
-        share = KeyShare.from_bytes(open_sealed(site.identity.seal_key, sealed, info).reveal())
+        revealed = open_sealed(site.identity.seal_key, sealed, info)
+        try:
+            share = KeyShare.from_bytes(revealed.reveal())
+        finally:
+            revealed.wipe()
     except (SealedKeyInvalid, FedmrgError) as error:
         raise ShareRefused(f"{sender}: what it has sealed can not be opened or read") from error
     if share.holder != holder:
+        share.destroy()
         raise ShareRefused(f"{sender}: its share is for another holder")
     return share
 
 
-def _info(
+def share_info(
     site: Site, purpose: str, round_number: int, plan: bytes, *, sender: str, recipient: str
 ) -> bytes:
     return sealing_info(

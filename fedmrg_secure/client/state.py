@@ -6,7 +6,8 @@
     state/round-0003.safetensors  the shared state after round 3 (0: the initial state)
     state/round-0003.json         its hash, and the hash of the history up to it
     state/keys/epoch-1.key        the federation's decryption key of an epoch (mode 0600)
-    state/keys/round-HASH.key     this site's own key of the round in hand (mode 0600)
+    state/keys/round-HASH.key     this site's own key of a round, until its shares are with their
+                                  holders (mode 0600)
     state/signed.json             what this site has signed of each round
     state/nonce.json              this site's nonce of the round in hand
     state/outgoing/               the encrypted update and sealed key shares of the round in hand,
@@ -32,7 +33,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from fedmrg_secure.core.canonical import HASH_BYTES, tagged_hash
-from fedmrg_secure.core.durable import flush, write_durably, write_numbered
+from fedmrg_secure.core.durable import flush, overwrite_and_remove, write_durably, write_numbered
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.keys import SecretBytes
@@ -194,7 +195,7 @@ class SiteStore:
     def spoil_key(self, epoch: int) -> None:
         """Remove a key for good: its opening of a sum was refused, and must not be tried again."""
         write_durably(self._spoiled_path(epoch), b"")
-        self._key_path(epoch).unlink(missing_ok=True)
+        overwrite_and_remove(self._key_path(epoch))
 
     def is_spoiled(self, epoch: int) -> bool:
         """Whether `spoil_key` was called for the epoch, before a restart too."""
@@ -224,14 +225,14 @@ class SiteStore:
         write_durably(self._round_key_path(plan_hash), key.reveal(), mode=0o600)
 
     def forget_round_key(self) -> None:
-        """Remove this site's own key: it has served its one round."""
-        for path in (self.folder / "keys").glob("round-*.key"):
-            path.unlink()
+        """Overwrite and remove this site's own key of a round, also one that was half written."""
+        for path in (self.folder / "keys").glob("round-*.key*"):
+            overwrite_and_remove(path)
 
     def forget_keys(self) -> None:
-        """Remove every decryption key: the session is over."""
+        """Overwrite and remove every decryption key: the session is over."""
         for path in (self.folder / "keys").iterdir():
-            path.unlink()
+            overwrite_and_remove(path)
 
     def outgoing(self, plan_hash: str) -> Outgoing | None:
         """The complete encrypted update made for this plan, if there is one."""

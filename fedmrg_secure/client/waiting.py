@@ -15,7 +15,13 @@ _LONGEST_PAUSE_S: Final = 0.2
 _OVER: Final = (RoundPhase.CLOSED, RoundPhase.ABORTED)
 
 
-def statuses(site: Site, round_number: int, *, ended: bool = True) -> Iterator[SessionStatus]:
+def statuses(
+    site: Site,
+    round_number: int,
+    *,
+    ended: bool = True,
+    longest_pause_s: float = _LONGEST_PAUSE_S,
+) -> Iterator[SessionStatus]:
     """Poll until the round is over (or, with `ended` False, for ever); each status once.
 
     Often at first, for what only takes the other sites' next call, then ever less.
@@ -27,7 +33,7 @@ def statuses(site: Site, round_number: int, *, ended: bool = True) -> Iterator[S
             return
         yield status
         time.sleep(pause_s)
-        pause_s = min(1.3 * pause_s, _LONGEST_PAUSE_S)
+        pause_s = min(1.3 * pause_s, longest_pause_s)
 
 
 def reaches(site: Site, round_number: int, phase: RoundPhase) -> bool:

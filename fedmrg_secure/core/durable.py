@@ -27,6 +27,22 @@ def write_numbered(path: Path, content: Callable[[int], bytes], mode: int = 0o64
     flush(path.parent)
 
 
+def overwrite_and_remove(path: Path) -> None:
+    """Write zeros over a file that holds a secret, bring them to the disk, remove the file.
+
+    Best effort: a file system that copies on write, a journal, a snapshot, or the wear levelling of
+    flash memory may keep the old blocks. A file that is not there, or not any more, is no error.
+    """
+    try:
+        with path.open("r+b") as file:
+            file.write(bytes(os.fstat(file.fileno()).st_size))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        pass  # such as a full disk that copies on write: gone is still better than there
+    path.unlink(missing_ok=True)
+
+
 def flush(path: Path) -> None:
     """Bring a file's content, or a folder's names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -242,6 +242,11 @@ def _take_in(
                 "shown; ask whether the site has the run's privacy section",
                 "red",
             )
+        elif event.kind == "share_sums_wrong":
+            sites = ", ".join(event.fields["sites"])
+            progress.say(f"{event.child}: wrong share sums have come of {sites}", "red")
+        elif event.kind == "share_sums_inconsistent":
+            progress.say(f"{event.child}: share sums are wrong, it cannot be told whose", "red")
         elif event.kind == "round":
             folder.append_metrics({"kind": "round", "site": event.child, **_row(event.fields)})
 

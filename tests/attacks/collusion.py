@@ -72,7 +72,7 @@ def take_any_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def info_of(coordinator: Coordinator, site: Any, purpose: str, sender: str, to: str) -> bytes:
     digest, number = coordinator.plan_hash, coordinator.plan.round
-    return round_keys._info(site, purpose, number, digest, sender=sender, recipient=to)
+    return round_keys.share_info(site, purpose, number, digest, sender=sender, recipient=to)
 
 
 def read(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fedmrg_secure import __version__
+from fedmrg_secure.audit_log.record import check_event
 from fedmrg_secure.client.private_store import PrivateStore
 from fedmrg_secure.client.progress import ProgressLines
 from fedmrg_secure.client.signing_record import SigningRecord
@@ -76,7 +77,7 @@ def make_manifest(sites: Sequence[str], **changes: Any) -> SessionManifest:
         "min_sites": 3,
         "site_timeout_ms": 20_000,
         "join_deadline_ms": 20_000,
-        "round_deadline_ms": 60_000,
+        "round_deadline_ms": 3_000,
     }
     return SessionManifest(**{**fields, **changes})
 
@@ -99,6 +100,12 @@ class Member:
     error: BaseException | None = None
     values: IntVector = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     applied: Applied | None = None
+    logged: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def take_down(self, event: Mapping[str, Any]) -> None:
+        """As the site's log does."""
+        check_event(event)
+        self.logged.append(event)
 
 
 class Consortium:
@@ -223,7 +230,7 @@ class Consortium:
                 memory={"specialized.passes": np.zeros(1, dtype=np.float32)},
             ),
             progress=ProgressLines(SimpleNamespace(write=lambda _: None, flush=lambda: None)),  # type: ignore[arg-type]
-            log=lambda event: None,
+            log=member.take_down,
         )
 
     def verify(self, party: str, message: bytes, signature: bytes) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from fedmrg_secure.client import policy
 from fedmrg_secure.client.certifying import certify_cohort, certify_inclusion, commit
 from fedmrg_secure.client.opening import apply_sum
-from fedmrg_secure.client.round_keys import fetch_sum_key, seal_shares
+from fedmrg_secure.client.round_keys import seal_shares
 from fedmrg_secure.client.schemes import scheme_to_encrypt
 from fedmrg_secure.client.signing_record import SignedRound
+from fedmrg_secure.client.sum_keys import fetch_sum_key
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.core.types import IntVector, ResidueVector
 from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty, SumKey
@@ -53,7 +54,8 @@ def commit_update(coordinator: Coordinator, member: Member) -> None:
     """A site's part of a round up to its commitment."""
     site, plan, digest = member.site, coordinator.plan, coordinator.plan_hash
     accept_plan(coordinator, member)
-    residues = encrypt(scheme_to_encrypt(site, plan, digest), member.values)
+    with scheme_to_encrypt(site, plan, digest) as scheme:
+        residues = encrypt(scheme, member.values)
     outgoing = site.store.write_outgoing(digest.hex(), [residues.tobytes()])
     assert merkle_root([leaf_hash(residues.tobytes())]).hex() == outgoing.merkle_root
     site.residues = residues
@@ -89,7 +91,11 @@ def take_part(coordinator: Coordinator, member: Member) -> None:
         time.sleep(0.02)
         if coordinator.over:
             return
-    accept_sum(coordinator, member, fetch_key(coordinator, member))
+    key = fetch_key(coordinator, member)
+    try:
+        accept_sum(coordinator, member, key)
+    finally:
+        key.destroy()
 
 
 def accept_sum(coordinator: Coordinator, member: Member, key: SumKey) -> None:
@@ -124,7 +130,17 @@ def aggregate_for(coordinator: Coordinator, member: Member) -> m.AggregateInfo:
 
 
 def fetch_key(coordinator: Coordinator, member: Member) -> SumKey:
-    return fetch_sum_key(member.site, aggregate_for(coordinator, member))
+    """The key that opens the check block of the sum that the coordinator shows to a site."""
+    aggregate, parameters = aggregate_for(coordinator, member), coordinator.parameters
+    scheme = CkksMultiparty(parameters, coordinator.plan_hash, VALUES)
+    last = parameters.chunk_count(VALUES) - 1
+    size = parameters.chunk_blocks(last, VALUES) * parameters.block_residues
+    residues = coordinator.sum_for(member.name)[-size:]
+    return fetch_sum_key(
+        member.site,
+        aggregate,
+        lambda key: scheme.check_sum_key(key, residues, len(aggregate.included)),
+    )
 
 
 def open_with(coordinator: Coordinator, member: Member, key: SumKey) -> IntVector:
@@ -171,7 +187,8 @@ def vanish_after_sharing(coordinator: Coordinator, member: Member) -> None:
     """Its shares are deposited, and it has committed to nothing."""
     site, plan, digest = member.site, coordinator.plan, coordinator.plan_hash
     accept_plan(coordinator, member)
-    scheme_to_encrypt(site, plan, digest)
+    with scheme_to_encrypt(site, plan, digest):
+        pass
     sealed = seal_shares(site, plan, digest)
     site.signed.commit(plan.round, "", root_of(sealed).hex())
     site.coordinator.certified._ask(

@@ -53,6 +53,7 @@ def open_whatever_ends(
 def take_away(monkeypatch: pytest.MonkeyPatch, check: str) -> None:
     if check == "zeros":
         monkeypatch.setattr(CkksMultiparty, "open_chunk", open_whatever_ends)
+        monkeypatch.setattr(CkksMultiparty, "check_sum_key", lambda *_: None)
     elif check == "range":
         monkeypatch.setattr(scheme, "check_sum", lambda *_: None)
     else:

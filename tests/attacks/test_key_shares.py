@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedmrg_secure.client import round_keys
+from fedmrg_secure.client import round_keys, sum_keys
 from fedmrg_secure.client.round_keys import ShareRefused
 from fedmrg_secure.core.types import IntVector, ResidueVector
 from fedmrg_secure.crypto.errors import OpeningRefused
-from fedmrg_secure.crypto.multiparty import shares
-from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty, KeyShare, RoundKey
+from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty, KeyShare, RoundKey, combine
 from fedmrg_secure.protocol import certified as c
 from tests.attacks.collusion import (
     assert_opened,
@@ -38,7 +37,8 @@ from tests.attacks.site_steps import (
 
 def without_audit_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sites that do not ask whether a sender has signed for what is sealed to them."""
-    monkeypatch.setattr(round_keys, "_check_signed_for", lambda *_: None)
+    for room in (round_keys, sum_keys):
+        monkeypatch.setattr(room, "check_signed_for", lambda *_: None)
 
 
 # ---- shares
@@ -216,7 +216,7 @@ def test_a_holder_that_lies(
     coordinator.publications = dict(sorted(coordinator.publications.items()))
     member = consortium.members["s02"]
     if weakened:
-        monkeypatch.setattr(shares, "_nearest_word", lambda *_: frozenset())
+        monkeypatch.setattr(sum_keys, "combine", lambda found, t, **_: combine(found[:t], t))
         with pytest.raises(OpeningRefused):
             accept_sum(coordinator, member, fetch_key(coordinator, member))
         assert member.result is None

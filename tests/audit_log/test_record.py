@@ -34,6 +34,8 @@ VALID = [
     {"type": "inclusion.signed", "round": 1, "inclusion_hash": HASH},
     {"type": "inclusion.certified", "round": 1, "inclusion_hash": HASH, "included": ["a"]},
     {"type": "share_sums.published", "round": 1, "site": "a", "inclusion_hash": HASH},
+    {"type": "share_sums.wrong", "round": 1, "sites": ["a"]},
+    {"type": "share_sums.inconsistent", "round": 1},
     {"type": "upload.received", "round": 1, "site": "a", "upload_root": HASH, "bytes": 2**53 - 1},
     {"type": "round.closed", "round": 1, "transcript_hash": HASH, "layout_digest": HASH},
     {"type": "site.lost", "site": "united-kingdom"},

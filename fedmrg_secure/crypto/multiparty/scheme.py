@@ -10,10 +10,11 @@ import numpy as np
 from fedmrg_secure.core.types import IntVector, ResidueVector
 from fedmrg_secure.crypto.errors import KeyUnusable, OpeningRefused
 from fedmrg_secure.crypto.multiparty import engine
+from fedmrg_secure.crypto.multiparty.combining import combine
 from fedmrg_secure.crypto.multiparty.crs import ReferenceString, crs_key
 from fedmrg_secure.crypto.multiparty.noise import Coins
 from fedmrg_secure.crypto.multiparty.round_key import RoundKey
-from fedmrg_secure.crypto.multiparty.shares import KeyShare, SumKey, add_shares, combine
+from fedmrg_secure.crypto.multiparty.shares import KeyShare, SumKey, add_shares
 from fedmrg_secure.crypto.multiparty_budget import noise_bound
 from fedmrg_secure.crypto.parameters import CKKS_MULTIPARTY, SchemeParameters
 from fedmrg_secure.crypto.residues import check_residues
@@ -103,10 +104,13 @@ class CkksMultiparty:
         bits = parameters.residue_bits
         keyed = engine.make_blocks(self._key.transform(), scale=parameters.scale, wire_bits=bits)
         packed = np.empty((len(blocks), parameters.block_residues * bits // 64), dtype=np.uint64)
-        for piece, count in _pieces(len(blocks)):
-            keyed.encrypt(reference.take(count), coins.take(count), blocks[piece], packed[piece])
-        keyed.wipe()
-        coins.wipe()
+        try:
+            for piece, count in _pieces(len(blocks)):
+                reference_blocks, coin_blocks = reference.take(count), coins.take(count)
+                keyed.encrypt(reference_blocks, coin_blocks, blocks[piece], packed[piece])
+        finally:
+            keyed.wipe()
+            coins.wipe()
         return EncryptedChunk(packed.reshape(-1).data.cast("B"), b"", bits)
 
     def open_chunk(
@@ -161,9 +165,11 @@ class CkksMultiparty:
             wire_bits=self._parameters.residue_bits,
         )
         opened = np.empty(blocks.shape, dtype=np.int64)
-        for piece, count in _pieces(len(blocks)):
-            keyed.open(reference.take(count), blocks[piece], opened[piece])
-        keyed.wipe()
+        try:
+            for piece, count in _pieces(len(blocks)):
+                keyed.open(reference.take(count), blocks[piece], opened[piece])
+        finally:
+            keyed.wipe()
         return opened
 
     def _checked(self, index: int, residues: ResidueVector, sites: int) -> ResidueVector:

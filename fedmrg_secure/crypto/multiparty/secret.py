@@ -87,6 +87,11 @@ class SecretPolynomial:
                 self.__transform = ntt.forward(coefficients[None])[0]
             return self.__transform
 
+    @property
+    def is_alive(self) -> bool:
+        """False after `wipe`."""
+        return self.__coefficients is not None
+
     def wipe(self) -> None:
         """Overwrite everything with zeros."""
         with self.__lock:

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fedmrg_secure.core.types import FloatVector
 from fedmrg_secure.crypto.multiparty.ring import Limbs, RingVector, join, reduce, to_ring
 from fedmrg_secure.crypto.multiparty.stream import KeyStream
 from fedmrg_secure.crypto.multiparty_budget import RING_BITS, RING_DEGREE, RING_MODULUS
@@ -24,6 +25,8 @@ from fedmrg_secure.crypto.parameters import MAX_SITES
 
 _TILE_ROWS: Final = 8
 _TILE_COLUMNS: Final = 64
+_EXACT_TERMS: Final = 256
+"""Products that are added between two reductions: 256 of 2^43 are 2^51, half of what is exact."""
 
 
 def split(secret: RingVector, count: int, threshold: int, *, key: bytes) -> npt.NDArray[np.uint32]:
@@ -40,7 +43,11 @@ def split(secret: RingVector, count: int, threshold: int, *, key: bytes) -> npt.
     """
     if not 1 <= threshold <= count <= MAX_SITES:
         raise ValueError(f"{count} holders cannot have a threshold of {threshold}")
-    return evaluate(np.concatenate((secret[None], _coefficients(key, threshold - 1))), count)
+    polynomial = np.concatenate((secret[None], _coefficients(key, threshold - 1)))
+    try:
+        return evaluate(polynomial, count)
+    finally:
+        polynomial[:] = 0
 
 
 def evaluate(coefficients: npt.NDArray[np.uint32], count: int) -> npt.NDArray[np.uint32]:
@@ -89,9 +96,10 @@ def _combinations(
 ) -> npt.NDArray[np.uint32]:
     """``factors @ vectors mod q`` of up to `MAX_SITES` vectors.
 
-    A limb is within 2^14, a centred residue within 2^29, and 256 products within 2^51. The product
-    is made of many small ones, for which no BLAS starts threads: on a busy machine these would
-    wait for each other far longer than the product takes.
+    A limb is within 2^14, a centred residue within 2^29, and 256 products within 2^51: so many are
+    added, then reduced modulo q, then the next. The product is made of many small ones, for which
+    no BLAS starts threads: on a busy machine these would wait for each other far longer than the
+    product takes.
     """
     rows = -(-len(factors) // _TILE_ROWS) * _TILE_ROWS
     padded = np.zeros((rows, len(vectors)), dtype=np.int64)
@@ -102,7 +110,14 @@ def _combinations(
     tiles = np.ascontiguousarray(
         centred.reshape(len(vectors), -1, _TILE_COLUMNS).transpose(1, 0, 2)
     )  # (N / columns, vectors, columns)
-    values = join(limbs.high @ tiles, limbs.low @ tiles)  # (.., N / columns, rows, columns)
+    values: FloatVector = np.zeros(1)  # (.., N / columns, rows, columns)
+    for start in range(0, len(vectors), _EXACT_TERMS):
+        terms = slice(start, start + _EXACT_TERMS)
+        high, low = (
+            limbs.high[..., terms] @ tiles[:, terms],
+            limbs.low[..., terms] @ tiles[:, terms],
+        )
+        values = values + join(high, low)
     # What centring takes off comes back as one number for each row.
     offset = padded.sum(axis=1) % RING_MODULUS * (RING_MODULUS // 2) % RING_MODULUS
     values += offset.reshape(-1, 1, _TILE_ROWS, 1)
