@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from fedmrg_secure.audit_log.log import AuditLog
 from fedmrg_secure.client.catch_up import catch_up
 from fedmrg_secure.client.heart import Heart
+from fedmrg_secure.client.history import check_standing
 from fedmrg_secure.client.peer_ledgers import PeerLedgers
 from fedmrg_secure.client.policy import Terms, check_manifest
 from fedmrg_secure.client.privacy import open_ledger, open_peer_ledgers
@@ -238,12 +239,17 @@ def _join(
 
 
 def _take_part_until_the_end(site: Site, heart: Heart) -> None:
-    """React to what the coordinator says until the session has finished."""
+    """React to what the coordinator says until the session has finished.
+
+    Raises:
+        HistoryDiverged: what this site has applied is not what the session's rounds have led to.
+    """
     logged = 0
     while True:
         applied = site.store.applied()
         assert applied is not None, "kept at joining"
         status = site.status()
+        check_standing(site, status, applied)
         if applied.round in status.closed_rounds and applied.round > logged:
             logged = applied.round
             _log_closed(site, applied)
