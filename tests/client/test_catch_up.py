@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,15 +16,16 @@ import pytest
 
 from fedmrg_secure.client import agent, catch_up
 from fedmrg_secure.client.heart import Heart
-from fedmrg_secure.client.history import HistoryDiverged, check_standing
+from fedmrg_secure.client.history import HistoryDiverged, check_standing, follow_history
 from fedmrg_secure.client.policy import AggregateRefused, PlanRefused
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, hash_state
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.protocol import snapshots as sn
+from fedmrg_secure.protocol.errors import CoordinatorUnreachable
 from fedmrg_secure.protocol.messages import CohortMember, SessionStatus
 from fedmrg_secure.protocol.phases import SessionPhase
-from tests.client.agents import HeldWorld, held_world
+from tests.client.agents import HeldWorld, World, held_world, is_planned, until
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +211,52 @@ def test_a_wrong_state_of_before_is_noticed_at_the_next_start_and_at_the_end(
             with pytest.raises(HistoryDiverged):
                 within(30, lambda: agent._take_part_until_the_end(site, Heart(site)))
         assert not held.late.store.is_finished
+
+
+def test_a_live_site_that_is_behind_at_the_end_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks how things stand, which is not yet having all that it lacks."""
+    world = World(tmp_path, ("a", "b", "c", "d"), rounds=2, site_timeout_s=15.0)
+    gate, late = threading.Event(), world.agents["d"]
+
+    def hold(number: int) -> None:
+        assert number < 2 or gate.wait(60)
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(2.0)
+        return follow_history(*arguments)
+
+    monkeypatch.setattr(catch_up, "follow_history", slowly)
+    for name in ("a", "b", "c"):
+        world.agents[name].trainer.before = hold
+    with world.federation.serving(farewell_s=60) as coordinator:
+        world.start("a", "b", "c")
+        until(lambda: world.closed(coordinator) == 1, 60)
+        until(lambda: is_planned(coordinator, 2))
+        with late.joined():
+            gate.set()
+            for name in ("a", "b", "c"):
+                world.agents[name].join()
+        late.start()
+        late.join()
+        assert late.error is None
+        assert late.store.is_finished
+        assert late.applied == world.agents["a"].applied
+        assert coordinator.wait(10) is None
+    assert [e["round"] for e in late.events() if e["type"] == "round.acknowledged"] == [2]
+    world.check_logs()
+
+
+def test_a_site_that_has_everything_ends_well_without_the_coordinator() -> None:
+    def gone(*_: Any) -> None:
+        raise CoordinatorUnreachable("it has not waited for so long")
+
+    applied = Applied("ab" * 32, 2, 2, "cd" * 32, "ef" * 32, "00" * 32)
+    site: Any = SimpleNamespace(
+        log=lambda event: None, coordinator=SimpleNamespace(acknowledge=gone)
+    )
+    agent._take_leave(site, applied)
 
 
 def within(seconds: float, act: Callable[[], None]) -> None:
