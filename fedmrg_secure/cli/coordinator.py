@@ -42,7 +42,11 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 0,
     farewell_s: Annotated[
         float,
-        typer.Option(min=0, help="How long an ended session waits for its sites to hear of it."),
+        typer.Option(
+            min=0,
+            help="How long an ended session waits for its sites to hear of it and to fetch what "
+            "they missed; anew with every piece of a sum that one fetches.",
+        ),
     ] = 20.0,
 ) -> None:
     """Run the session in FOLDER until it ends; go on with it after a stop or a crash.

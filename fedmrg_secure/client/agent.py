@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
@@ -10,6 +11,7 @@ from typing import ClassVar, Final
 from fedmrg_secure.audit_log.log import AuditLog
 from fedmrg_secure.client.catch_up import catch_up
 from fedmrg_secure.client.heart import Heart
+from fedmrg_secure.client.history import check_standing
 from fedmrg_secure.client.peer_ledgers import PeerLedgers
 from fedmrg_secure.client.policy import Terms, check_manifest
 from fedmrg_secure.client.privacy import open_ledger, open_peer_ledgers
@@ -29,6 +31,7 @@ from fedmrg_secure.model.adapters import ReadingPath
 from fedmrg_secure.model.report_generator import ReportGenerator, build_report_generator
 from fedmrg_secure.privacy.ledger import Ledger
 from fedmrg_secure.protocol.channel import TlsIdentity
+from fedmrg_secure.protocol.errors import CoordinatorUnreachable
 from fedmrg_secure.protocol.messages import NO_TRANSCRIPT, SessionStatus
 from fedmrg_secure.protocol.phases import RoundPhase, SessionPhase
 from fedmrg_secure.protocol.transport import CoordinatorClient
@@ -242,12 +245,17 @@ def _join(
 
 
 def _take_part_until_the_end(site: Site, heart: Heart) -> None:
-    """React to what the coordinator says until the session has finished."""
+    """React to what the coordinator says until the session has finished.
+
+    Raises:
+        HistoryDiverged: what this site has applied is not what the session's rounds have led to.
+    """
     logged = 0
     while True:
         applied = site.store.applied()
         assert applied is not None, "kept at joining"
         status = site.status()
+        check_standing(site, status, applied)
         if not _counts_on(site, status):
             site.store.forget_round_key()
         if applied.round in status.closed_rounds and applied.round > logged:
@@ -256,6 +264,8 @@ def _take_part_until_the_end(site: Site, heart: Heart) -> None:
         if applied.training_round < len(status.closed_rounds):
             catch_up(site, status, applied)
         elif status.session_phase is SessionPhase.FINISHED:
+            if not status.acknowledged:
+                _take_leave(site, applied)
             return
         elif _awaits_acknowledgement(status, applied):
             acknowledge(site, applied)
@@ -266,6 +276,15 @@ def _take_part_until_the_end(site: Site, heart: Heart) -> None:
             take_part(site, status.round, applied)
         else:
             time.sleep(_PACE_S)
+
+
+def _take_leave(site: Site, applied: Applied) -> None:
+    """Tell the coordinator, which waits for this site, that it has come to the last state.
+
+    Nothing is lacking here if the coordinator has not waited for so long.
+    """
+    with suppress(CoordinatorUnreachable):
+        acknowledge(site, applied)
 
 
 def _log_closed(site: Site, applied: Applied) -> None:

@@ -123,13 +123,20 @@ def apply_sum(
     base: State,
     total: IntVector,
     applied: Applied,
+    *,
+    expected: bytes | None = None,
 ) -> Applied:
     """Check the opened sum, apply its mean to the public state, settle the site's own memory.
 
-    All of it is durable on return.
+    All of it is durable on return, and nothing of it where this raises.
+
+    Args:
+        expected: hash of the model that the others have reached with this sum, 32 bytes; None while
+            the round is open and nobody has said so yet.
 
     Raises:
-        AggregateRefused: its norm is beyond what the included sites may have sent.
+        AggregateRefused: its norm is beyond what the included sites may have sent, or it leads to
+            another model than the expected one.
     """
     shares = [weight_share(entry.weight, site.manifest.weights) for entry in aggregate.included]
     total_weight = sum(shares, Fraction(0))
@@ -147,6 +154,11 @@ def apply_sum(
     number = applied.training_round + 1
     state = site.factorization.apply(number, base, mean)
     model_hash = hash_state(state)
+    if expected is not None and model_hash != expected.hex():
+        raise AggregateRefused(
+            f"the sum of round {aggregate.round} does not lead to the federation's model",
+            hint="compare the logs of the sites: fedmrg log verify",
+        )
     aggregate_digest = aggregate_hash(site.session, aggregate)
     transcript = transcript_hash(
         bytes.fromhex(applied.transcript),

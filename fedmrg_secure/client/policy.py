@@ -168,39 +168,15 @@ def check_aggregate(
         AggregateRefused: naming what is wrong.
     """
     weights = {member.site: member.weight for member in plan.cohort}
-    _refuse_aggregate(
-        aggregate,
+    count = len(aggregate.included)
+    findings = (
         (aggregate.plan_hash != plan_hash, "it is of another plan"),
         (
             any(weights.get(entry.site) != entry.weight for entry in aggregate.included),
             "a site or a weight is not the plan's",
         ),
-        _too_few(aggregate, manifest),
+        (count < manifest.min_sites, f"it has {count} sites, {manifest.min_sites} are needed"),
     )
-
-
-def check_past_aggregate(aggregate: AggregateInfo, manifest: SessionManifest) -> None:
-    """Return if a past round's sum is within the session's terms; its plan is not known here.
-
-    Raises:
-        AggregateRefused: naming what is wrong.
-    """
-    _refuse_aggregate(
-        aggregate,
-        (
-            any(entry.weight > manifest.weights.get(entry.site, 0) for entry in aggregate.included),
-            "a site is not of this session, or its weight is above the cap",
-        ),
-        _too_few(aggregate, manifest),
-    )
-
-
-def _too_few(aggregate: AggregateInfo, manifest: SessionManifest) -> tuple[bool, str]:
-    count = len(aggregate.included)
-    return count < manifest.min_sites, f"it has {count} sites, {manifest.min_sites} are needed"
-
-
-def _refuse_aggregate(aggregate: AggregateInfo, *findings: tuple[bool, str]) -> None:
     if problems := [text for broken, text in findings if broken]:
         raise AggregateRefused(
             f"the sum of round {aggregate.round} is refused: " + "; ".join(problems),

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
 
-from fedmrg_secure.client.policy import AggregateRefused, check_aggregate
+from fedmrg_secure.client.history import PastRound, follow_history
+from fedmrg_secure.client.policy import AggregateRefused
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, SharedState, hash_state
 from fedmrg_secure.core.errors import FedmrgError
@@ -30,7 +30,6 @@ from fedmrg_secure.protocol.errors import (
     SessionEnded,
     WrongRound,
 )
-from fedmrg_secure.protocol.hashes import aggregate_hash, plan_hash, transcript_hash
 from fedmrg_secure.protocol.messages import Acknowledge, RoundPlan, SessionStatus
 from fedmrg_secure.protocol.snapshot_calls import Signed
 from fedmrg_secure.protocol.snapshots import OfferSnapshot, SnapshotSize
@@ -56,19 +55,6 @@ _REFUSALS: Final = (
 )
 
 _NOT_TO_BE_HAD: Final = (NotAvailable, SessionEnded, WrongRound, ReplyRefused, CoordinatorFault)
-
-
-@dataclass(frozen=True, slots=True)
-class _History:
-    """The closed rounds from this site's state to the offered one.
-
-    Attributes:
-        plan: of the last of them.
-        included: whether this site's upload is in the sum, round by round.
-    """
-
-    plan: RoundPlan
-    included: tuple[bool, ...]
 
 
 def is_cheaper(site: Site, status: SessionStatus, applied: Applied) -> bool:
@@ -154,11 +140,13 @@ def apply_offer(site: Site, offer: Offer, applied: Applied, *, asked: int) -> Ap
     Raises:
         SnapshotRefused, SealedKeyInvalid, SealedStateInvalid: it does not hold.
         AggregateRefused, ReplyRefused: what the coordinator says of the closed rounds does not.
+        PlanRefused: these rounds do not continue this site's history, so no other snapshot of
+            them, nor their sums, can be taken either.
     """
     number, closed = offer.message.pass_number, site.status().closed_rounds
     _check_terms(site, offer, closed, applied, asked)
     history = _checked_history(site, offer, closed[applied.training_round : number], applied)
-    _check_acknowledged(site, offer, history.plan)
+    _check_acknowledged(site, offer, history[-1].plan)
     base = site.store.load_state(applied.training_round)
     site.progress.enter("opening a snapshot", offer.round)
     state = _opened(site, offer, base)
@@ -217,51 +205,28 @@ def _check_terms(
     )
 
 
-def _checked_history(site: Site, offer: Offer, rounds: Sequence[int], applied: Applied) -> _History:
+def _checked_history(
+    site: Site, offer: Offer, rounds: Sequence[int], applied: Applied
+) -> tuple[PastRound, ...]:
     """Follow the plans and sums from this site's own state to the offered one.
 
     Args:
         rounds: the closed rounds between, in order, the offered one last.
 
-    Each plan names the state and the transcript that it starts from, so the last one, which the
-    sites' acknowledgements name, holds the whole history. No sum is opened for that.
+    The last plan, which the sites' acknowledgements name, holds the whole history. No sum is
+    opened for that.
     """
     message = offer.message
-    closures = [
-        site.coordinator.snapshots.closure(number, acknowledgements=False) for number in rounds
-    ]
-    models = [closure.plan.base_state_hash for closure in closures[1:]] + [message.model_hash]
-    state, transcript = bytes.fromhex(applied.model_hash), bytes.fromhex(applied.transcript)
-    included = []
-    digest = b""
-    for number, closure, model in zip(rounds, closures, models, strict=True):
-        plan, aggregate = closure.plan, site.coordinator.get_aggregate(number)
-        if aggregate is None:
-            raise AggregateRefused(f"the sum of closed round {number} is not to be had")
-        digest = plan_hash(site.session, plan)
-        _refuse_if(
-            offer,
-            (
-                (plan.base_state_hash, plan.previous_transcript) != (state, transcript),
-                f"round {number} does not continue the history that this site knows",
-            ),
-            (
-                not set(plan.sites) <= set(site.manifest.sites),
-                f"round {number} was planned with a site outside the session",
-            ),
-        )
-        check_aggregate(aggregate, plan, digest, site.manifest)
-        included.append(site.name in aggregate.sites)
-        state = model
-        transcript = transcript_hash(
-            transcript, digest, aggregate_hash(site.session, aggregate), model
-        )
+    history = follow_history(site, rounds, applied, message.model_hash)
     _refuse_if(
         offer,
-        (digest != message.plan_hash, "its plan is not that of its round"),
-        (transcript != message.transcript, "its transcript is not that of its round's history"),
+        (history[-1].plan_hash != message.plan_hash, "its plan is not that of its round"),
+        (
+            history[-1].transcript != message.transcript,
+            "its transcript is not that of its round's history",
+        ),
     )
-    return _History(closures[-1].plan, tuple(included))
+    return history
 
 
 def _check_acknowledged(site: Site, offer: Offer, plan: RoundPlan) -> None:
@@ -326,7 +291,7 @@ def _opened(site: Site, offer: Offer, base: SharedState) -> SharedState:
 
 def _settle_memory(
     site: Site,
-    history: _History,
+    history: Sequence[PastRound],
     base: SharedState,
     after: SharedState,
     applied: Applied,
@@ -338,7 +303,7 @@ def _settle_memory(
     site.trainer.load_memory(
         site.private.load(applied.training_round) if kept is None else kept.memory
     )
-    own, *later = history.included
+    own, *later = (site.name in past.aggregate.sites for past in history)
     site.trainer.skip(
         range(first, number + 1),
         base,

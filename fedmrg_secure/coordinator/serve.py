@@ -108,7 +108,8 @@ def serve_session(
 
     Args:
         on_serving: told the port once calls are taken.
-        farewell_s: how long an ended session waits for its live sites to fetch the end.
+        farewell_s: how long an ended session waits for its live sites to hear of the end and to
+            come to its last state; anew whenever one of them fetches a piece of a sum.
 
     Raises:
         PortBusy: the port is taken.
@@ -146,9 +147,11 @@ def serve_session(
 def _say_farewell(
     session: Session, service: CoordinatorService, stop: threading.Event, farewell_s: float
 ) -> None:
-    """Wait until every live site has fetched the end of the session."""
-    deadline = time.monotonic() + farewell_s
-    while session.ledger.state.ended and not stop.is_set() and time.monotonic() < deadline:
+    """Wait until every live site knows of the session's end and has what it has led to."""
+    began = time.monotonic()
+    while session.ledger.state.ended and not stop.is_set():
+        if time.monotonic() >= max(began, service.fetched_at) + farewell_s:
+            return
         lost = session.presence.silent(session.ledger.state.sites)
         if session.live() - set(lost) <= service.informed:
             return

@@ -5,6 +5,7 @@ Every answer that promises something is given after the promise is in the databa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -29,7 +30,7 @@ from fedmrg_secure.protocol.errors import (
     WeightRefused,
     WrongPhase,
 )
-from fedmrg_secure.protocol.phases import Presence, RoundPhase
+from fedmrg_secure.protocol.phases import Presence, RoundPhase, SessionPhase
 from fedmrg_secure.protocol.service import Call, UploadSink
 from fedmrg_secure.protocol.state import acknowledge, announce
 
@@ -40,8 +41,12 @@ class CoordinatorService:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._snapshots = Snapshots(session)
-        self.informed: set[str] = set()
+        self.fetched_at = 0.0
+        """when a site has last fetched a piece of a sum, monotonic seconds"""
+        self._told: set[str] = set()
         """sites that have fetched the status of the ended session"""
+        self._arrived: set[str] = set()
+        """sites that have acknowledged the last closed round after the end"""
         self._handlers: dict[type, Callable[[Call, Any], Message]] = {
             m.GetSession: self._get_session,
             m.AcceptSession: self._accept_session,
@@ -61,6 +66,17 @@ class CoordinatorService:
     def session_id(self) -> bytes:
         """The session's identifier, 32 bytes."""
         return self._session.session_id
+
+    @property
+    def informed(self) -> frozenset[str]:
+        """Sites that need nothing more of the ended session.
+
+        They have heard of its end and, where it has finished, have the state that it has led to.
+        """
+        state = self._session.ledger.state
+        if state.phase is not SessionPhase.FINISHED or state.round is None:
+            return frozenset(self._told)
+        return frozenset(self._told & self._arrived.union(state.round.acknowledged))
 
     def authenticate(self, certificate_pem: bytes) -> str:
         """See `protocol.service.Service.authenticate`."""
@@ -89,6 +105,7 @@ class CoordinatorService:
             raise NotAvailable(f"the sum has only {len(blobs)} chunks")
         for index in range(request.first_chunk, len(blobs)):
             self._session.heard(call.site)
+            self.fetched_at = time.monotonic()
             yield index, self._read_sum(call.envelope.round, blobs[index])
 
     def begin_offer(self, call: Call, offer: sn.OfferSnapshot) -> UploadSink:
@@ -144,7 +161,7 @@ class CoordinatorService:
         state = session.ledger.state
         current = state.round
         if state.ended:
-            self.informed.add(call.site)
+            self._told.add(call.site)
         return m.SessionStatus(
             session_phase=state.phase,
             reason=state.reason or (current.reason if current else ""),
@@ -265,10 +282,13 @@ class CoordinatorService:
 
     def _acknowledge(self, call: Call, message: m.Acknowledge) -> Message:
         session = self._session
-        closed = {one.number: one for one in session.ledger.state.closed}.get(call.envelope.round)
+        state = session.ledger.state
+        closed = {one.number: one for one in state.closed}.get(call.envelope.round)
         if closed is not None:  # it caught up, perhaps after the session's end
             if closed.model_hash != message.model_hash:
                 raise StateMismatch(f"round {closed.number} closed with another model")
+            if state.ended and closed == state.closed[-1]:
+                self._arrived.add(call.site)
             return m.Receipt()
         with session.ledger.lock:
             current = session.current_round(call.site, call.envelope.round)

@@ -117,17 +117,25 @@ def test_a_history_that_does_not_continue_the_sites_own_is_refused(attack: Attac
         return replace(honest, plan=plan) if number == 2 else honest
 
     attack.answer_closures(fork)
-    refused(attack, "round 2 does not continue the history that this site knows")
+    refused(attack, "round 2 does not continue the history that this site knows", "FMRG-6212")
 
     def other_model(number: int, honest: sn.Closure) -> sn.Closure:
         plan = replace(honest.plan, base_state_hash=bytes(32))
         return replace(honest, plan=plan) if number == 2 else honest
 
     attack.answer_closures(other_model)
-    refused(attack, "round 2 does not continue")
+    refused(attack, "round 2 does not continue", "FMRG-6212")
+
+    def smaller_cohort(number: int, honest: sn.Closure) -> sn.Closure:
+        plan = replace(honest.plan, cohort=honest.plan.cohort[:2])
+        return replace(honest, plan=plan) if number == 3 else honest
+
+    attack.answer_closures(smaller_cohort)
+    refused(attack, "the cohort has only 2 sites", "FMRG-6212")
 
     def other_cohort(number: int, honest: sn.Closure) -> sn.Closure:
-        plan = replace(honest.plan, cohort=honest.plan.cohort[:2])
+        one, *others = honest.plan.cohort
+        plan = replace(honest.plan, cohort=(replace(one, nonce=bytes(32)), *others))
         return replace(honest, plan=plan) if number == 3 else honest
 
     attack.answer_closures(other_cohort)

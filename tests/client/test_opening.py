@@ -173,3 +173,19 @@ def test_a_mean_beyond_the_clip_bound_is_refused(tmp_path: Path) -> None:
         apply_sum(federation.site, federation.aggregate, base, too_long, before)
     assert federation.store.applied() is None
     assert not federation.events
+
+
+def test_another_model_than_the_expected_one_is_not_kept(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, unaltered)
+    base = {"adapter": np.zeros(SIZE, dtype=np.float32)}
+    before = Applied("ab" * 32, 0, 0, "", hash_state(base), "00" * 32)
+    total = federation.open()
+    with pytest.raises(AggregateRefused, match="does not lead to the federation's model"):
+        apply_sum(federation.site, federation.aggregate, base, total, before, expected=bytes(32))
+    assert not list(tmp_path.glob("round-*"))
+    assert not list(tmp_path.glob("private-0001*"))
+    assert not federation.events
+    mean = federation.site.codec.decode(total, Fraction(2))
+    known = bytes.fromhex(hash_state(FACTORIZATION.apply(1, base, mean)))
+    after = apply_sum(federation.site, federation.aggregate, base, total, before, expected=known)
+    assert federation.store.applied() == after

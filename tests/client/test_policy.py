@@ -15,7 +15,6 @@ from fedmrg_secure.client.policy import (
     Terms,
     check_aggregate,
     check_manifest,
-    check_past_aggregate,
     check_plan,
     weight_share,
 )
@@ -207,7 +206,6 @@ def test_a_plan_that_breaks_a_term_is_refused(
 
 def test_a_sound_sum_is_accepted() -> None:
     check_aggregate(aggregate(), PLAN, DIGEST, manifest())
-    check_past_aggregate(aggregate(), manifest())
 
 
 @pytest.mark.parametrize(
@@ -228,12 +226,6 @@ def test_a_sound_sum_is_accepted() -> None:
 def test_a_sum_that_is_not_the_plans_is_refused(changes: dict[str, object], named: str) -> None:
     with pytest.raises(AggregateRefused, match=named):
         check_aggregate(aggregate(**changes), PLAN, DIGEST, manifest())
-
-
-def test_a_past_sum_of_a_stranger_is_refused() -> None:
-    stranger = (IncludedSite("a", 1, bytes(32)), IncludedSite("z", 1, bytes(32)))
-    with pytest.raises(AggregateRefused, match="not of this session"):
-        check_past_aggregate(aggregate(included=stranger), manifest())
 
 
 def test_weight_share_is_relative_to_the_largest_cap() -> None:

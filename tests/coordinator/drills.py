@@ -245,6 +245,8 @@ class DrillSite:
                 for number in missed:
                     self.apply(client, number)
             elif status.session_phase in (SessionPhase.FINISHED, SessionPhase.FAILED):
+                if status.session_phase is SessionPhase.FINISHED and not status.acknowledged:
+                    self.acknowledge(client, status)
                 return status.session_phase
             elif status.round_phase is RoundPhase.ANNOUNCING and not status.announced:
                 ignoring(client.announce, status.round, os.urandom(32), state_hash(self.state))
@@ -255,15 +257,15 @@ class DrillSite:
             elif status.round_phase is RoundPhase.AGGREGATED and not status.acknowledged:
                 if self.applied < status.round:
                     self.apply(client, status.round)
-                assert status.plan is not None
-                ignoring(
-                    client.acknowledge,
-                    status.round,
-                    plan_hash(self.federation.manifest.session_id, status.plan),
-                    state_hash(self.state),
-                )
+                self.acknowledge(client, status)
             time.sleep(0.02)
         return SessionPhase.RUNNING
+
+    def acknowledge(self, client: CoordinatorClient, status: m.SessionStatus) -> None:
+        assert status.plan is not None
+        assert self.state is not None
+        digest = plan_hash(self.federation.manifest.session_id, status.plan)
+        ignoring(client.acknowledge, status.round, digest, state_hash(self.state))
 
     def upload(
         self, client: CoordinatorClient, plan: m.RoundPlan, sent: dict[int, m.UploadManifest]
