@@ -5,14 +5,14 @@ The coordinator implements `Service` in the protocol's own words and never sees 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from threading import BoundedSemaphore
-from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from fedmrg_secure.core.errors import FedmrgError
 from fedmrg_secure.core.logging import get_logger
@@ -21,10 +21,11 @@ from fedmrg_secure.core.types import Signer, Verifier
 from fedmrg_secure.protocol import certified as c
 from fedmrg_secure.protocol import messages as m
 from fedmrg_secure.protocol import snapshots as sn
+from fedmrg_secure.protocol.admission import Admission
 from fedmrg_secure.protocol.channel import MAX_MESSAGE_BYTES, TlsIdentity
 from fedmrg_secure.protocol.codec import Message
 from fedmrg_secure.protocol.envelope import Envelope, open_envelope, seal_envelope
-from fedmrg_secure.protocol.errors import InvalidMessage, NotAuthenticated
+from fedmrg_secure.protocol.errors import InvalidMessage, NotAvailable
 from fedmrg_secure.protocol.sequence import Sequence
 from fedmrg_secure.protocol.service import Call, Service, UploadSink
 from fedmrg_secure.protocol.status import CODE_KEY, sanitised, status_of
@@ -33,10 +34,13 @@ from fedmrg_secure.protocol.turnstile import Turnstile
 from fedmrg_secure.protocol.v1 import transport_pb2
 
 SERVICE_NAME: Final = "fedmrg.v1.Federation"
+_HEALTH_NAME: Final = "grpc.health.v1.Health"
 _STREAMS_PER_CONNECTION: Final = 32
 _WINDOW_BYTES: Final = 256 * 1024
 """What a site may send ahead: 100 Mbit/s at 20 ms of round trip."""
 _IDLE_STREAM_S: Final = 60.0
+_FIRST_MESSAGE_S: Final = 20.0
+"""The longest first message, but for `_BULKY`, is an upload's manifest of some 2 MB."""
 CALLS_PER_PARTY: Final = 4
 """Calls of one party at a time: heartbeat, one stream, one more, and one that is just ending."""
 _CALLS_PER_S: Final = 100.0
@@ -109,6 +113,8 @@ class Server:
         host, port: where to listen; port 0 takes a free one.
         forwarded: further error classes that a caller may see as they are.
         workers: calls that run at a time.
+        idle_stream_s: a stream on which nothing moves for so long is ended.
+        first_message_s: so is a call whose first message is not there by then.
 
     Raises:
         PortBusy: another program listens there, or the host is not this machine's.
@@ -126,6 +132,7 @@ class Server:
         forwarded: tuple[type[FedmrgError], ...] = (),
         workers: int = 16,
         idle_stream_s: float = _IDLE_STREAM_S,
+        first_message_s: float = _FIRST_MESSAGE_S,
     ) -> None:
         self._service = service
         self._signer = signer
@@ -133,8 +140,14 @@ class Server:
         self._forwarded = forwarded
         self._sequence = Sequence()
         self._watch = IdleWatch(idle_stream_s)
+        self._idle_stream_s, self._first_message_s = idle_stream_s, first_message_s
         self._bulky = _Gate(_BULKY_AT_A_TIME)
-        self._turnstile = Turnstile(CALLS_PER_PARTY, _CALLS_PER_S, _CALL_BURST)
+        self._admission = Admission(
+            service.authenticate,
+            Turnstile(CALLS_PER_PARTY, _CALLS_PER_S, _CALL_BURST),
+            self._watch,
+        )
+        self._health = health_pb2.HealthCheckResponse.NOT_SERVING
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="fedmrg-call"),
             maximum_concurrent_rpcs=4 * workers,
@@ -154,9 +167,7 @@ class Server:
                 ("grpc.server_handshake_timeout_ms", 20_000),
             ],
         )
-        self._server.add_generic_rpc_handlers((self._handlers(),))
-        self._health = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers((self._handlers(), self._health_handlers()))
         credentials = grpc.ssl_server_credentials(
             [(tls.key_pem, tls.chain_pem)],
             root_certificates=tls.authority_pem,
@@ -167,24 +178,22 @@ class Server:
     def start(self) -> None:
         """Begin to serve."""
         self._server.start()
-        for name in ("", SERVICE_NAME):
-            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health = health_pb2.HealthCheckResponse.SERVING
 
     def stop(self, grace_s: float) -> None:
         """Take no new calls, let running ones finish for `grace_s`, then end."""
-        self._health.enter_graceful_shutdown()
+        self._health = health_pb2.HealthCheckResponse.NOT_SERVING
         self._server.stop(grace_s).wait()
         self._watch.close()
 
     def _handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
+        """Unary methods too are served as streams; see `protocol.admission`."""
         handlers: dict[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(
-                self._unary(expected, gate=self._bulky if name in _BULKY else None)
-            )
+            name: grpc.stream_unary_rpc_method_handler(self._unary(name, expected))
             for name, expected in _UNARY.items()
         }
-        handlers["GetSession"] = grpc.unary_unary_rpc_method_handler(
-            self._unary(m.GetSession, in_session=False)
+        handlers["GetSession"] = grpc.stream_unary_rpc_method_handler(
+            self._unary("GetSession", m.GetSession, in_session=False)
         )
         service = self._service
         for name, up in (
@@ -198,32 +207,47 @@ class Server:
             ("Download", self._download(m.Download, service.frames)),
             ("DownloadSnapshot", self._download(sn.DownloadSnapshot, service.snapshot_chunks)),
         ):
-            handlers[name] = grpc.unary_stream_rpc_method_handler(
+            handlers[name] = grpc.stream_stream_rpc_method_handler(
                 down, response_serializer=transport_pb2.Chunk.SerializeToString
             )
         return grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
 
+    def _health_handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
+        """Check alone: Watch would hold a worker for as long as somebody watches."""
+        check = grpc.stream_unary_rpc_method_handler(
+            self._check_health,
+            request_deserializer=health_pb2.HealthCheckRequest.FromString,
+            response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(_HEALTH_NAME, {"Check": check})
+
+    def _check_health(
+        self, messages: Iterator[health_pb2.HealthCheckRequest], context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        try:
+            _, request = self._admission.first(messages, context, self._first_message_s)
+            if request.service not in ("", SERVICE_NAME):
+                raise NotAvailable("no such service")
+            return health_pb2.HealthCheckResponse(status=self._health)
+        except Exception as error:
+            self._refuse(context, error)
+
     def _unary(
-        self,
-        expected: type[Message],
-        *,
-        in_session: bool = True,
-        gate: AbstractContextManager[Any] | None = None,
-    ) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-        def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
+        self, name: str, expected: type[Message], *, in_session: bool = True
+    ) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+        gate = self._bulky if name in _BULKY else None
+        within_s = self._idle_stream_s if gate else self._first_message_s
+
+        def handle(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             try:
+                site, data = self._admission.first(messages, context, within_s)
                 with gate or nullcontext():
-                    return self._answer(data, context, expected, in_session=in_session)
+                    call, message = self._open(site, data, expected, in_session=in_session)
+                    return self._seal(self._service.answer(call, message), call.envelope)
             except Exception as error:
                 self._refuse(context, error)
 
         return handle
-
-    def _answer(
-        self, data: bytes, context: grpc.ServicerContext, expected: type[M], *, in_session: bool
-    ) -> bytes:
-        call, message = self._open(data, context, expected, in_session=in_session)
-        return self._seal(self._service.answer(call, cast(Message, message)), call.envelope)
 
     def _upload(
         self, expected: type[M], begin: Callable[[Call, M], UploadSink]
@@ -232,19 +256,17 @@ class Server:
             parts: Iterator[transport_pb2.UploadPart], context: grpc.ServicerContext
         ) -> bytes:
             try:
+                site, first = self._admission.first(parts, context, self._first_message_s)
+                if not first.HasField("manifest"):
+                    raise InvalidMessage("an upload begins with its signed manifest")
                 with self._watch.watched(context) as alive:
-                    first = next(parts, None)
-                    if first is None or not first.HasField("manifest"):
-                        raise InvalidMessage("an upload begins with its signed manifest")
-                    call, manifest = self._open(
-                        first.manifest.SerializeToString(), context, expected
-                    )
+                    call, manifest = self._open(site, first.manifest.SerializeToString(), expected)
                     upload = begin(call, manifest)
                     for part in parts:
                         alive()
                         if not part.HasField("chunk"):
                             raise InvalidMessage("a second manifest came in one upload")
-                        self._identity(context)
+                        self._admission.identity(context)
                         upload.store(part.chunk.index, part.chunk.frame)
                     upload.finish()
                     return self._seal(m.Receipt(), call.envelope)
@@ -255,14 +277,17 @@ class Server:
 
     def _download(
         self, expected: type[M], chunks: Callable[[Call, M], Iterator[tuple[int, bytes]]]
-    ) -> Callable[[bytes, grpc.ServicerContext], Iterator[transport_pb2.Chunk]]:
-        def handle(data: bytes, context: grpc.ServicerContext) -> Iterator[transport_pb2.Chunk]:
+    ) -> Callable[[Iterator[bytes], grpc.ServicerContext], Iterator[transport_pb2.Chunk]]:
+        def handle(
+            messages: Iterator[bytes], context: grpc.ServicerContext
+        ) -> Iterator[transport_pb2.Chunk]:
             try:
+                site, data = self._admission.first(messages, context, self._first_message_s)
                 with self._watch.watched(context) as alive:
-                    call, request = self._open(data, context, expected)
+                    call, request = self._open(site, data, expected)
                     for index, frame in chunks(call, request):
                         alive()
-                        self._identity(context)
+                        self._admission.identity(context)
                         yield transport_pb2.Chunk(index=index, frame=frame)
             except Exception as error:
                 self._refuse(context, error)
@@ -270,17 +295,8 @@ class Server:
         return handle
 
     def _open(
-        self,
-        data: bytes,
-        context: grpc.ServicerContext,
-        expected: type[M],
-        *,
-        in_session: bool = True,
+        self, site: str, data: bytes, expected: type[M], *, in_session: bool = True
     ) -> tuple[Call, M]:
-        site = self._identity(context)
-        self._turnstile.enter(site)
-        if not context.add_callback(lambda: self._turnstile.leave(site)):
-            self._turnstile.leave(site)  # the caller is gone already
         envelope = Envelope.from_bytes(data)
         message = open_envelope(
             envelope,
@@ -290,13 +306,6 @@ class Server:
             sender=site,
         )
         return Call(site, envelope), message
-
-    def _identity(self, context: grpc.ServicerContext) -> str:
-        authenticated: Mapping[str, Any] = context.auth_context()
-        certificates = authenticated.get("x509_pem_cert")
-        if not certificates:
-            raise NotAuthenticated("there is no client certificate")
-        return self._service.authenticate(certificates[0])
 
     def _seal(self, reply: Message, question: Envelope) -> bytes:
         return seal_envelope(

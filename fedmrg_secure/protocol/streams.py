@@ -16,29 +16,36 @@ class Cancellable(Protocol):
 
 
 class IdleWatch:
-    """Cancels a watched call once it has not moved for `idle_s` seconds."""
+    """Cancels a watched call once it has not moved for `idle_s` seconds, or as long as is said."""
 
     def __init__(self, idle_s: float) -> None:
         self._idle_s = idle_s
         self._lock = threading.Lock()
-        self._moved: dict[Cancellable, float] = {}
+        self._due: dict[Cancellable, float] = {}  # when it is cancelled unless it moves
         self._closed = threading.Event()
         threading.Thread(target=self._run, name="fedmrg-idle-watch", daemon=True).start()
 
     @contextmanager
-    def watched(self, call: Cancellable) -> Iterator[Callable[[], None]]:
-        """Watch `call` while the block runs; the yielded function says that it has moved."""
+    def watched(
+        self, call: Cancellable, within_s: float | None = None
+    ) -> Iterator[Callable[[], None]]:
+        """Watch `call` while the block runs; the yielded function says that it has moved.
+
+        Args:
+            within_s: for how long it may stand still; `idle_s` if None, and never longer.
+        """
+        limit_s = self._idle_s if within_s is None else min(within_s, self._idle_s)
 
         def alive() -> None:
             with self._lock:
-                self._moved[call] = time.monotonic()
+                self._due[call] = time.monotonic() + limit_s
 
         alive()
         try:
             yield alive
         finally:
             with self._lock:
-                self._moved.pop(call, None)
+                self._due.pop(call, None)
 
     def close(self) -> None:
         """Stop watching."""
@@ -46,8 +53,8 @@ class IdleWatch:
 
     def _run(self) -> None:
         while not self._closed.wait(min(1.0, self._idle_s / 4)):
-            limit = time.monotonic() - self._idle_s
+            now = time.monotonic()
             with self._lock:
-                idle = [call for call, moved in self._moved.items() if moved < limit]
+                idle = [call for call, due in self._due.items() if due < now]
             for call in idle:
                 call.cancel()
