@@ -99,6 +99,7 @@ def _fetch_key(site: Site, plan: KeyOrder) -> SecretBytes:
         sealed = site.coordinator.fetch_key(plan.key_epoch, plan.key_maker)
         if sealed is not None:
             key = open_sealed(site.identity.seal_key, sealed, _info(site, plan, site.name))
+            make_scheme(site.parameters, key)  # what is no key of the session's is not kept
             site.store.save_key(plan.key_epoch, key)
             site.log(
                 {
