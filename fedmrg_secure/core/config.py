@@ -204,7 +204,7 @@ class SecureAggregationConfig(Section):
     certificate: Literal["threshold", "unanimous"] = Field(
         "threshold",
         description="ckks-multiparty: unanimous also withstands all included sites but two, and "
-        "aborts a round that loses a site between upload and co-signature",
+        "aborts a round that loses a site between upload and co-signature, and waits for it",
     )
     wire_bits: Literal[16, 20, 24, 30] = Field(
         20, description="ckks-multiparty: bits of a value on the wire; fewer bits, larger error"
