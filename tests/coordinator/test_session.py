@@ -105,14 +105,20 @@ def test_a_site_that_dies_is_dropped_and_the_round_goes_on(tmp_path: Path) -> No
 
 
 def test_a_site_that_lost_everything_replays_the_sums_and_takes_part_again(tmp_path: Path) -> None:
-    federation = make_federation(tmp_path, rounds=3, site_timeout_ms=600)
+    federation = make_federation(tmp_path, rounds=40, site_timeout_ms=600)
     sites = drill_sites(federation)
     reborn = DrillSite(federation, "gamma", 100)
 
     def die(number: int) -> None:
         raise ConnectionError("killed")
 
+    def linger(number: int) -> None:
+        """The others take their time until the third is back, so that rounds are left for it."""
+        if number > 1 and coordinator.session.ledger.state.sites["gamma"].lost:
+            time.sleep(0.3)
+
     sites[2].before_upload = die
+    sites[0].before_upload = linger
     with federation.serving() as coordinator:
         background = threading.Thread(target=lambda: results.update(run_all(sites)), daemon=True)
         results: dict[str, object] = {}

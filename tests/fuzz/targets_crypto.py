@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from fedmrg_secure.core.merkle import leaf_hash, merkle_root
 from fedmrg_secure.crypto.frame import AGGREGATE, FrameHeader, decode_frame, encode_frame
 from fedmrg_secure.crypto.keys import SecretBytes
+from fedmrg_secure.crypto.multiparty.combining import combine
 from fedmrg_secure.crypto.multiparty.scheme import KeyShare, RoundKey
-from fedmrg_secure.crypto.multiparty.shares import SHARE_BYTES, SumKey, combine
+from fedmrg_secure.crypto.multiparty.shares import SHARE_BYTES, SumKey
 from fedmrg_secure.crypto.parameters import CKKS_SHARED, SCHEMES, SchemeParameters
 from fedmrg_secure.crypto.residues import add_mod, unpack
 from fedmrg_secure.crypto.seal_key import generate_seal_key, open_sealed, seal, seal_public_key
