@@ -9,9 +9,9 @@ time.
 from __future__ import annotations
 
 from fedmrg_secure.client.history import follow_history
-from fedmrg_secure.client.opening import apply_sum, open_sum
+from fedmrg_secure.client.opening import apply_sum
 from fedmrg_secure.client.progress import Stopwatch
-from fedmrg_secure.client.schemes import scheme_to_open
+from fedmrg_secure.client.schemes import open_round
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.snapshots import is_cheaper, take_snapshot
 from fedmrg_secure.client.state import Applied
@@ -36,8 +36,7 @@ def catch_up(site: Site, status: SessionStatus, applied: Applied) -> Applied:
     for past in follow_history(site, missed, applied, status.state_hash):
         aggregate, watch = past.aggregate, Stopwatch()
         site.progress.enter("catching up", aggregate.round)
-        with scheme_to_open(site, aggregate, watch) as scheme:
-            total = open_sum(site, scheme, aggregate, watch)
+        total = open_round(site, aggregate, watch)
         base = site.store.load_state(applied.training_round)
         applied = apply_sum(site, aggregate, base, total, applied, expected=past.model_hash)
     return applied

@@ -34,7 +34,7 @@ def open_sum(site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwa
             refusing tells whoever altered the sum one bit, so there is no second try, restart or
             not. A round's key serves one sum anyway.
     """
-    _check_chunks(site, scheme, aggregate)
+    _check_chunks(site, aggregate)
     try:
         return _open_frames(site, scheme, aggregate, watch)
     except OpeningRefused:
@@ -43,9 +43,9 @@ def open_sum(site: Site, scheme: Scheme, aggregate: AggregateInfo, watch: Stopwa
         raise
 
 
-def _check_chunks(site: Site, scheme: Scheme, aggregate: AggregateInfo) -> None:
+def _check_chunks(site: Site, aggregate: AggregateInfo) -> None:
     listed = len(aggregate.chunk_hashes)
-    expected = scheme.parameters.chunk_count(site.factorization.vector_size)
+    expected = site.parameters.chunk_count(site.factorization.vector_size)
     if listed != expected:
         raise AggregateRefused(
             f"the sum of round {aggregate.round} has {listed} chunks, those of this session have "
@@ -93,7 +93,12 @@ def _open_frames(
 
 
 def last_residues(site: Site, aggregate: AggregateInfo) -> ResidueVector:
-    """The residues of the sum's last chunk, which has the check block: fetched by itself."""
+    """The residues of the sum's last chunk, which has the check block: fetched by itself.
+
+    Raises:
+        AggregateRefused: see `open_sum`.
+    """
+    _check_chunks(site, aggregate)
     last = site.parameters.chunk_count(site.factorization.vector_size) - 1
     (frame_bytes,) = site.coordinator.download(aggregate, first_chunk=last)
     return read_frame(site, aggregate, last, frame_bytes).residues

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedmrg_secure.client.certifying import certify_cohort, certify_inclusion, commit
-from fedmrg_secure.client.opening import apply_sum, open_sum
+from fedmrg_secure.client.opening import apply_sum
 from fedmrg_secure.client.policy import (
     AggregateRefused,
     check_aggregate,
@@ -24,7 +24,7 @@ from fedmrg_secure.client.policy import (
 )
 from fedmrg_secure.client.private_store import KeptUpdate
 from fedmrg_secure.client.progress import Stopwatch
-from fedmrg_secure.client.schemes import scheme_to_encrypt, scheme_to_open
+from fedmrg_secure.client.schemes import open_round, scheme_to_encrypt
 from fedmrg_secure.client.signing_record import SignedRound
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied, Outgoing
@@ -142,8 +142,7 @@ def take_part(site: Site, round_number: int, applied: Applied) -> Applied:
     check_aggregate(aggregate, plan, digest, site.manifest)
     included = _check_own_upload(site, aggregate, outgoing, accepted=accepted)
     site.progress.enter("opening", round_number)
-    with scheme_to_open(site, aggregate, watch) as opener:
-        total = open_sum(site, opener, aggregate, watch)
+    total = open_round(site, aggregate, watch)
     with watch.measure("open"):
         after = apply_sum(site, aggregate, base, total, applied)
     site.store.clear_outgoing()

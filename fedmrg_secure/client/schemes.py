@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from fedmrg_secure.client.keyring import scheme_of_round
-from fedmrg_secure.client.opening import last_residues
+from fedmrg_secure.client.opening import last_residues, open_sum
 from fedmrg_secure.client.progress import Stopwatch
 from fedmrg_secure.client.round_keys import new_round_key
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.sum_keys import fetch_sum_key
+from fedmrg_secure.core.types import IntVector
+from fedmrg_secure.crypto.errors import OpeningRefused
 from fedmrg_secure.crypto.multiparty.scheme import CkksMultiparty
 from fedmrg_secure.crypto.scheme import Scheme
 from fedmrg_secure.protocol.messages import AggregateInfo, RoundPlan
@@ -40,17 +43,32 @@ def scheme_to_encrypt(site: Site, plan: RoundPlan, digest: bytes) -> Iterator[Sc
         key.destroy()
 
 
-@contextmanager
-def scheme_to_open(site: Site, aggregate: AggregateInfo, watch: Stopwatch) -> Iterator[Scheme]:
-    """The scheme that opens a round's sum, the round in hand or one of the past.
+def open_round(site: Site, aggregate: AggregateInfo, watch: Stopwatch) -> IntVector:
+    """The sum of a round, the round in hand or one of the past; see `opening.open_sum`.
 
-    The sum's key is overwritten at the block's end.
+    A round's key that all share sums agree on is tried on the sum as it comes in. Only if it does
+    not open it is the frame with the check block fetched by itself, to find a key that does.
 
     Raises:
         KeyNotPublished, KeySpoiled: see `keyring.scheme_of_round`.
         AggregateRefused, ShareRefused, CertificateRefused, SharesInconsistent, OpeningRefused: see
-            `sum_keys.fetch_sum_key`.
+            `sum_keys.fetch_sum_key` and `opening.open_sum`.
     """
+    try:
+        with _scheme_to_open(site, aggregate, watch, untried=True) as scheme:
+            return open_sum(site, scheme, aggregate, watch)
+    except OpeningRefused:
+        if not site.manifest.round_keys:
+            raise
+    with _scheme_to_open(site, aggregate, watch, untried=False) as scheme:
+        return open_sum(site, scheme, aggregate, watch)
+
+
+@contextmanager
+def _scheme_to_open(
+    site: Site, aggregate: AggregateInfo, watch: Stopwatch, *, untried: bool
+) -> Iterator[Scheme]:
+    """The scheme that opens a round's sum; the sum's key is overwritten at the block's end."""
     if not site.manifest.round_keys:
         with watch.measure("open"):
             scheme = scheme_of_round(site, aggregate)
@@ -59,11 +77,12 @@ def scheme_to_open(site: Site, aggregate: AggregateInfo, watch: Stopwatch) -> It
     plan, size = aggregate.plan_hash, site.factorization.vector_size
     with watch.measure("open"):
         keyless = CkksMultiparty(site.parameters, plan, size)
-        residues = last_residues(site, aggregate)
+        residues = cache(lambda: last_residues(site, aggregate))
         sum_key = fetch_sum_key(
             site,
             aggregate,
-            lambda key: keyless.check_sum_key(key, residues, len(aggregate.included)),
+            lambda key: keyless.check_sum_key(key, residues(), len(aggregate.included)),
+            untried=untried,
         )
     try:
         yield CkksMultiparty(site.parameters, plan, size, sum_key=sum_key)

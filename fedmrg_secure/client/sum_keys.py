@@ -31,7 +31,9 @@ _LONGEST_PAUSE_S: Final = 2.0
 Check = Callable[[SumKey], None]
 
 
-def fetch_sum_key(site: Site, aggregate: AggregateInfo, check: Check) -> SumKey:
+def fetch_sum_key(
+    site: Site, aggregate: AggregateInfo, check: Check, *, untried: bool = False
+) -> SumKey:
     """The key of a round's sum, put together from the holders' share sums; also of a past round.
 
     Where the share sums that are there give no key that opens the sum, this waits for more: while
@@ -40,6 +42,8 @@ def fetch_sum_key(site: Site, aggregate: AggregateInfo, check: Check) -> SumKey:
 
     Args:
         check: raises `OpeningRefused` for a key that does not open the sum.
+        untried: give a key that all usable share sums agree on without `check`; the caller sees
+            whether it opens the sum.
 
     Returns:
         The key, for the caller to destroy.
@@ -53,7 +57,7 @@ def fetch_sum_key(site: Site, aggregate: AggregateInfo, check: Check) -> SumKey:
     """
     missing: FedmrgError | None = None
     for opening in _openings(site, aggregate.round):
-        found = _sum_key(site, aggregate, opening, check)
+        found = _sum_key(site, aggregate, opening, check, untried=untried)
         if isinstance(found, SumKey):
             return found
         missing = found
@@ -80,7 +84,7 @@ def _openings(site: Site, number: int) -> Iterator[c.Opening]:
 
 
 def _sum_key(
-    site: Site, aggregate: AggregateInfo, opening: c.Opening, check: Check
+    site: Site, aggregate: AggregateInfo, opening: c.Opening, check: Check, *, untried: bool
 ) -> SumKey | FedmrgError:
     """The key that some published share sums give, or why they give none though more may.
 
@@ -109,6 +113,8 @@ def _sum_key(
                 f"needed; refused: {'; '.join(unusable) or 'none'}",
                 hint="the sites named here do not follow the protocol, or were shown other sums",
             )
+        if untried and (agreed := _agreed(shares, threshold)) is not None:
+            return agreed
         try:
             key = combine(shares, threshold, check=check, colluders=site.manifest.colluders)
         except SharesInconsistent as error:
@@ -122,6 +128,18 @@ def _sum_key(
         _tell_wrong_holders(site, plan, key)
         unless_told.pop_all()
     return key
+
+
+def _agreed(shares: list[KeyShare], threshold: int) -> SumKey | None:
+    """The key that all share sums agree on; None if some do not fit."""
+    try:
+        key = combine(shares, threshold)
+    except SharesInconsistent:
+        return None
+    if key.wrong_holders == ():
+        return key
+    key.destroy()
+    return None
 
 
 def _tell_wrong_holders(site: Site, plan: RoundPlan, key: SumKey) -> None:

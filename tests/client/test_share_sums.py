@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedmrg_secure.client import round_keys, sum_keys
+from fedmrg_secure.client import round_keys, schemes, sum_keys
 from fedmrg_secure.crypto.multiparty.scheme import KeyShare, add_shares
 from fedmrg_secure.crypto.multiparty.secret import SecretPolynomial
 from fedmrg_secure.crypto.multiparty_budget import RING_MODULUS as Q
@@ -77,3 +77,18 @@ def test_the_round_closes_with_the_sum_and_every_log_names_the_holder(
         assert (told["round"], told["sites"]) == (1, [LIAR])
         (shown,) = (line for line in agent.lines if line["event"] == "share_sums_wrong")
         assert shown["sites"] == [LIAR]
+
+
+def test_where_all_share_sums_agree_nothing_is_downloaded_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(schemes, "last_residues", lambda *arguments: asked.append(arguments))
+    world = World(tmp_path, NAMES, rounds=2, site_timeout_s=5.0)
+    with world.federation.serving() as coordinator:
+        world.start(*NAMES)
+        for agent in world.agents.values():
+            agent.join(90)
+            assert agent.error is None, (agent.name, agent.error)
+        assert coordinator.wait() is None
+    assert asked == []
