@@ -12,7 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fedmrg_secure.client.policy import AggregateRefused, PlanRefused, check_aggregate
+from fedmrg_secure.client.policy import (
+    AggregateRefused,
+    PlanRefused,
+    check_aggregate,
+    cohort_terms,
+)
 from fedmrg_secure.client.site import Site
 from fedmrg_secure.client.state import Applied
 from fedmrg_secure.core.errors import FedmrgError
@@ -122,22 +127,13 @@ def _check_past_plan(
     site: Site, number: int, plan: RoundPlan, state: bytes, transcript: bytes
 ) -> None:
     """As `policy.check_plan`, for a round in which this site may have had no part."""
-    manifest = site.manifest
     for broken, text in (
         (plan.round != number, f"it is of round {plan.round}"),
         (
             (plan.base_state_hash, plan.previous_transcript) != (state, transcript),
             f"round {number} does not continue the history that this site knows",
         ),
-        (
-            not set(plan.sites) <= set(manifest.sites),
-            f"round {number} was planned with a site outside the session",
-        ),
-        (len(plan.cohort) < manifest.min_sites, f"the cohort has only {len(plan.cohort)} sites"),
-        (
-            any(member.weight > manifest.weights.get(member.site, 0) for member in plan.cohort),
-            "a weight is above its cap",
-        ),
+        *cohort_terms(plan, site.manifest),
     ):
         if broken:
             raise _refused(number, text)

@@ -137,12 +137,7 @@ def check_plan(
             (plan.round != round_number, f"it was shown as that of round {round_number}"),
             (site not in cohort, "this site is not in the cohort"),
             (site in cohort and cohort[site].nonce != nonce, "it does not hold this site's nonce"),
-            (not set(cohort) <= set(manifest.sites), "the cohort has a site outside the session"),
-            (len(cohort) < manifest.min_sites, f"the cohort has only {len(cohort)} sites"),
-            (
-                any(member.weight > manifest.weights.get(member.site, 0) for member in plan.cohort),
-                "a weight is above its cap",
-            ),
+            *cohort_terms(plan, manifest),
             (plan.base_state_hash.hex() != base_state_hash, "it starts from another model state"),
             (plan.previous_transcript != transcript, "it follows another history of rounds"),
             (
@@ -157,6 +152,18 @@ def check_plan(
             f"the plan of round {plan.round} is refused: " + "; ".join(problems),
             hint="do not go on with this coordinator before it has been looked into",
         )
+
+
+def cohort_terms(plan: RoundPlan, manifest: SessionManifest) -> tuple[tuple[bool, str], ...]:
+    """What the session asks of any plan's cohort: (whether it is broken, how it is said)."""
+    return (
+        (not set(plan.sites) <= set(manifest.sites), "the cohort has a site outside the session"),
+        (len(plan.cohort) < manifest.min_sites, f"the cohort has only {len(plan.cohort)} sites"),
+        (
+            any(member.weight > manifest.weights.get(member.site, 0) for member in plan.cohort),
+            "a weight is above its cap",
+        ),
+    )
 
 
 def check_aggregate(
